@@ -1,0 +1,204 @@
+//! `haul demo`: a tour with real bytes.
+//!
+//! Starts a store in a temporary folder, moves a file through every direction, compares hashes, and
+//! prints what it took. Nothing stays behind.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use haul::{AccessKey, CopyRequest, Haul, Location, Options, S3Options};
+use haul_serve::Credentials;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+
+use crate::args::{Common, DemoArgs};
+use crate::exit::Exit;
+use crate::size::human;
+use crate::{output, render};
+
+struct Step {
+    name: &'static str,
+    bytes: u64,
+    elapsed: Duration,
+}
+
+pub(crate) async fn run(args: DemoArgs, common: &Common) -> anyhow::Result<Exit> {
+    let folder = tempfile::Builder::new()
+        .prefix("haul-demo-")
+        .tempdir()
+        .context("cannot make a temporary folder")?;
+    let file = match args.path {
+        Some(path) => path,
+        None => make_data(folder.path(), args.size.0)?,
+    };
+    let hash = hash_file(&file)?;
+    let store = folder.path().join("store");
+    std::fs::create_dir(&store)?;
+    let credentials = Credentials::generate()?;
+    let server = haul_serve::serve_folder(&store, ([127, 0, 0, 1], 0).into(), &credentials).await?;
+    if !common.quiet && !common.json {
+        output::note(&format!("haul: a store for this demo runs at {}", server.endpoint_url()));
+    }
+    let tour = Tour {
+        folder: folder.path(),
+        file,
+        hash,
+        common,
+        endpoint: server.endpoint_url(),
+        credentials,
+    };
+    let steps = tour.run().await;
+    server.stop().await;
+    folder.close().context("cannot clean up")?;
+    print(&steps?, common)?;
+    Ok(Exit::Done)
+}
+
+struct Tour<'a> {
+    folder: &'a Path,
+    file: PathBuf,
+    hash: blake3::Hash,
+    common: &'a Common,
+    endpoint: String,
+    credentials: Credentials,
+}
+
+impl Tour<'_> {
+    async fn run(&self) -> anyhow::Result<Vec<Step>> {
+        let haul = Haul::new(Options::default().with_s3(self.store()));
+        let s3 = |key: &str| Location::parse(format!("s3://demo/{key}"));
+        haul.make_bucket(&Location::parse("s3://demo")?).await?;
+        let back = self.folder.join("back");
+        let local = Location::Local;
+        let mut steps = Vec::new();
+
+        steps.push(self.copy(&haul, "upload", local(self.file.clone()), s3("file")?).await?);
+        steps.push(self.copy(&haul, "download", s3("file")?, local(back.clone())).await?);
+        self.compare("download", hash_file(&back)?)?;
+        steps.push(self.copy(&haul, "copy", s3("file")?, s3("copy")?).await?);
+        steps.push(self.stream("s3://demo/copy").await?);
+        Ok(steps)
+    }
+
+    fn store(&self) -> S3Options {
+        let mut s3 = S3Options::default();
+        s3.endpoint_url = Some(self.endpoint.clone());
+        s3.region = Some("us-east-1".to_owned());
+        s3.access_key = Some(AccessKey {
+            id: self.credentials.access_key.clone(),
+            secret: self.credentials.secret_key.clone(),
+        });
+        s3
+    }
+
+    async fn copy(
+        &self,
+        haul: &Haul,
+        name: &'static str,
+        from: Location,
+        to: Location,
+    ) -> anyhow::Result<Step> {
+        let job = haul.copy(CopyRequest::new(from, to)).await?;
+        let report = render::follow(haul, job, self.common).await?;
+        Ok(Step { name, bytes: report.bytes, elapsed: report.elapsed })
+    }
+
+    /// Runs `haul cat` as a user would, and hashes what comes out of the pipe. It reads the copy,
+    /// so that its hash proves the copy as well.
+    async fn stream(&self, object: &str) -> anyhow::Result<Step> {
+        let started = Instant::now();
+        let mut cat = tokio::process::Command::new(std::env::current_exe()?)
+            .args(["cat", object])
+            .args(self.common.quiet.then_some("--quiet"))
+            .env("AWS_ENDPOINT_URL", &self.endpoint)
+            .env("AWS_ACCESS_KEY_ID", &self.credentials.access_key)
+            .env("AWS_SECRET_ACCESS_KEY", &self.credentials.secret_key)
+            .env("AWS_REGION", "us-east-1")
+            .env_remove("AWS_SESSION_TOKEN")
+            .env_remove("AWS_PROFILE")
+            .env_remove("AWS_ENDPOINT_URL_S3")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start haul cat")?;
+        let mut stdout = cat.stdout.take().context("haul cat has no output")?;
+        let (mut hasher, mut buffer, mut bytes) = (blake3::Hasher::new(), vec![0; 1 << 20], 0);
+        loop {
+            let n = stdout.read(&mut buffer).await?;
+            if n == 0 {
+                break;
+            }
+            hasher.update(&buffer[..n]);
+            bytes += n as u64;
+        }
+        let status = cat.wait().await?;
+        ensure!(status.success(), "haul cat failed: {status}");
+        let elapsed = started.elapsed();
+        self.compare("copy and stream", hasher.finalize())?;
+        Ok(Step { name: "stream", bytes, elapsed })
+    }
+
+    fn compare(&self, what: &str, hash: blake3::Hash) -> anyhow::Result<()> {
+        if hash == self.hash {
+            return Ok(());
+        }
+        let detail = "the BLAKE3 hash is not that of the original";
+        Err(haul::Error::new(haul::ErrorKind::Verification, haul::Op::Verify, what, detail).into())
+    }
+}
+
+fn make_data(folder: &Path, size: u64) -> anyhow::Result<PathBuf> {
+    use std::io::Write as _;
+    let path = folder.join("data.bin");
+    let mut file = std::fs::File::create(&path)?;
+    let mut random = fastrand::Rng::new();
+    let mut block = vec![0; 1 << 20];
+    let mut left = size;
+    while left > 0 {
+        random.fill(&mut block);
+        let n = left.min(block.len() as u64);
+        file.write_all(&block[..n as usize]).context("cannot make up data")?;
+        left -= n;
+    }
+    Ok(path)
+}
+
+fn hash_file(path: &Path) -> anyhow::Result<blake3::Hash> {
+    let mut file =
+        std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut file, &mut hasher)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(hasher.finalize())
+}
+
+/// The table. Every row is there only because its hash was compared.
+fn print(steps: &[Step], common: &Common) -> Result<(), haul::Error> {
+    let rate = |s: &Step| s.bytes as f64 / 1e6 / s.elapsed.as_secs_f64().max(0.001);
+    if common.json {
+        return steps.iter().try_for_each(|s| {
+            let line = json!({
+                "operation": s.name, "bytes": s.bytes, "seconds": s.elapsed.as_secs_f64(),
+                "mb_per_second": rate(s), "verified": true,
+            });
+            output::result(&line.to_string())
+        });
+    }
+    output::result(&format!(
+        "{:<10}{:>12}{:>10}{:>10}  verified",
+        "operation", "bytes", "seconds", "MB/s"
+    ))?;
+    for s in steps {
+        let size = human(s.bytes).to_string();
+        let seconds = s.elapsed.as_secs_f64();
+        output::result(&format!(
+            "{:<10}{size:>12}{seconds:>10.2}{:>10.0}  yes, BLAKE3",
+            s.name,
+            rate(s)
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! `haul stat`: what is known about an object or file.
+
+use std::time::SystemTime;
+
+use haul::{ObjectInfo, Stat};
+use serde_json::json;
+
+use crate::args::{Common, StatArgs};
+use crate::exit::Exit;
+use crate::size::human;
+use crate::{output, settings};
+
+pub(crate) async fn run(args: StatArgs, common: &Common) -> anyhow::Result<Exit> {
+    let haul = settings::asker(&args.store);
+    let location = settings::location(&args.location)?;
+    let stat = haul.stat(&location, args.version_id).await?;
+    let place = location.to_string();
+    let text = match (&stat, common.json) {
+        (Stat::Object(info), false) => object(&place, info),
+        (Stat::Object(info), true) => object_json(&place, info).to_string(),
+        (Stat::File { size, modified, folder }, false) => {
+            let kind = if *folder { "folder" } else { "file" };
+            let rows = [("Kind", Some(kind.to_owned())), ("Modified", time(*modified))];
+            table(&place, *size, &rows)
+        }
+        (Stat::File { size, modified, folder }, true) => json!({
+            "location": place, "size": size, "last_modified": time(*modified), "folder": folder,
+        })
+        .to_string(),
+        _ => place,
+    };
+    output::result(&text)?;
+    Ok(Exit::Done)
+}
+
+fn object(place: &str, info: &ObjectInfo) -> String {
+    let checksum =
+        info.checksum.zip(info.checksum_base64()).map(|(c, v)| format!("{} {v}", c.algorithm));
+    let mut rows = vec![
+        ("Modified", time(info.modified)),
+        ("Type", info.content_type.clone()),
+        ("ETag", info.etag.clone()),
+        ("Checksum", checksum),
+        ("Version", info.version_id.clone()),
+        ("Class", info.storage_class.clone()),
+    ];
+    let metadata = info.metadata.iter().map(|(k, v)| format!("{k}={v}"));
+    rows.extend(metadata.map(|pair| ("Metadata", Some(pair))));
+    table(place, info.size, &rows)
+}
+
+fn table(place: &str, size: u64, rows: &[(&str, Option<String>)]) -> String {
+    let mut lines =
+        vec![place.to_owned(), format!("  {:<10}{size} bytes ({})", "Size", human(size))];
+    for (name, value) in rows {
+        if let Some(value) = value {
+            lines.push(format!("  {name:<10}{}", haul::redact::escape_control(value)));
+        }
+    }
+    lines.join(
+        "
+",
+    )
+}
+
+fn object_json(place: &str, info: &ObjectInfo) -> serde_json::Value {
+    let checksums: serde_json::Map<_, _> = info
+        .checksum
+        .zip(info.checksum_base64())
+        .map(|(c, v)| (c.algorithm.to_string(), v.into()))
+        .into_iter()
+        .collect();
+    json!({
+        "location": place, "size": info.size, "etag": info.etag,
+        "content_type": info.content_type, "last_modified": time(info.modified),
+        "metadata": info.metadata, "version_id": info.version_id,
+        "storage_class": info.storage_class, "checksums": checksums,
+    })
+}
+
+/// RFC 3339, in UTC.
+fn time(time: Option<SystemTime>) -> Option<String> {
+    time.map(|t| humantime::format_rfc3339_seconds(t).to_string())
+}

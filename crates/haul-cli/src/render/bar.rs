@@ -1,0 +1,129 @@
+//! A bar on a terminal.
+//!
+//! Owns its look: name, bar, percentage, bytes, speed, time left. The speed counts bytes on the
+//! wire, the bar bytes that have landed.
+
+use std::time::{Duration, Instant};
+
+use haul::{Event, MeterSnapshot};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Render, retry_line};
+use crate::size::human;
+
+/// S4.15: often enough to look smooth.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// How long a burst echoes in the speed that is shown.
+const SMOOTHING: f64 = 2.0;
+
+pub(super) struct Bar {
+    line: ProgressBar,
+    last: Option<(Instant, u64)>,
+    speed: f64,
+}
+
+impl Bar {
+    pub(super) fn new() -> Self {
+        let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(15));
+        Self { line, last: None, speed: 0.0 }
+    }
+
+    fn speed(&mut self, moved: u64) -> f64 {
+        let now = Instant::now();
+        if let Some((then, before)) = self.last {
+            let time = (now - then).as_secs_f64().max(0.001);
+            let current = moved.saturating_sub(before) as f64 / time;
+            let weight = 1.0 - (-time / SMOOTHING).exp();
+            self.speed += (current - self.speed) * if self.speed == 0.0 { 1.0 } else { weight };
+        }
+        self.last = Some((now, moved));
+        self.speed
+    }
+}
+
+/// The bar's layout; both are constant, so parsing cannot fail at run time (a test sees to it).
+fn style(known: bool) -> ProgressStyle {
+    let template = if known {
+        "{prefix:.bold} {bar:30.cyan/dim} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {msg}"
+    } else {
+        "{prefix:.bold} {spinner:.cyan} {binary_bytes}  {msg}"
+    };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─")
+}
+
+impl Render for Bar {
+    fn every(&self) -> Duration {
+        EVERY
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::ItemStarted { from, size, .. } => {
+                self.line.set_style(style(size.is_some()));
+                self.line.set_prefix(short(from));
+                if let Some(size) = size {
+                    self.line.set_length(*size);
+                }
+            }
+            Event::Retrying { error, attempt, wait } => {
+                self.line.suspend(|| crate::output::note(&retry_line(error, *attempt, *wait)));
+            }
+            Event::Note { text } => {
+                self.line.suspend(|| crate::output::note(&format!("haul: {text}")));
+            }
+            _ => {}
+        }
+    }
+
+    fn draw(&mut self, meter: MeterSnapshot) {
+        if let Some(total) = meter.total {
+            if self.line.length().is_none() {
+                self.line.set_style(style(true));
+            }
+            self.line.set_length(total);
+        }
+        self.line.set_position(meter.landed);
+        let speed = self.speed(meter.wire.max(meter.landed));
+        let left = meter.total.map(|t| t.saturating_sub(meter.landed)).filter(|l| *l > 0);
+        let left = left.filter(|_| speed > 0.0).map(|left| {
+            let time = Duration::from_secs((left as f64 / speed).ceil() as u64);
+            format!("  {} left", humantime::format_duration(time))
+        });
+        let message = format!("{}/s{}", human(speed as u64), left.unwrap_or_default());
+        self.line.set_message(message);
+        self.line.tick();
+    }
+
+    fn finish(&mut self) {
+        self.line.finish_and_clear();
+    }
+}
+
+/// The end of a name, where the difference is.
+fn short(name: &str) -> String {
+    const MOST: usize = 28;
+    let name = name.rsplit('/').find(|s| !s.is_empty()).unwrap_or(name);
+    let len = name.chars().count();
+    if len <= MOST {
+        return name.to_owned();
+    }
+    format!("…{}", name.chars().skip(len - MOST + 1).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_parse_and_names_are_cut_at_the_front() {
+        for template in [true, false] {
+            drop(style(template));
+        }
+        assert_eq!(short("s3://b/dir/a.txt"), "a.txt");
+        assert_eq!(short(&"x".repeat(40)).chars().count(), 28);
+        assert!(short("an-extremely-long-name-of-a-file.tar.gz").ends_with(".tar.gz"));
+    }
+}

@@ -1,0 +1,69 @@
+//! What happened, losslessly: the life of items, not their bytes.
+//!
+//! Owns the event types. Bytes are the [`Meter`](crate::Meter)'s; the number of events is in the
+//! order of items plus retries, never of bytes.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::report::Report;
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// Guaranteed, first: an item begins. The size is unknown for streams.
+    ItemStarted {
+        /// The source, redacted.
+        from: String,
+        /// The destination, redacted.
+        to: String,
+        /// Bytes to move, when known.
+        size: Option<u64>,
+    },
+    /// Ephemeral, any number: something failed and is tried again.
+    Retrying {
+        /// What failed, on one line.
+        error: String,
+        /// The try that failed, from 1.
+        attempt: u32,
+        /// How long until the next.
+        wait: Duration,
+    },
+    /// Ephemeral: something the user should know, such as a detour.
+    Note {
+        /// One line.
+        text: String,
+    },
+    /// Guaranteed, last, unless the item failed: it is complete, verified as the report says.
+    ItemDone {
+        /// What was done.
+        report: Report,
+    },
+}
+
+/// Where events go. Sending never waits and never fails: nobody has to listen.
+#[derive(Debug, Clone)]
+pub struct EventSender(Option<mpsc::UnboundedSender<Event>>);
+
+impl EventSender {
+    /// A sender and what it feeds. The queue has no bound because the number of events is bounded
+    /// by items and retries, and because a slow listener may not hold up a transfer.
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (tx, rx) = mpsc::unbounded_channel();
+        (Self(Some(tx)), rx)
+    }
+
+    /// A sender that nobody listens to.
+    pub fn void() -> Self {
+        Self(None)
+    }
+
+    /// Tells who listens, if anybody does.
+    pub fn send(&self, event: Event) {
+        if let Some(tx) = &self.0 {
+            let _nobody_listens = tx.send(event);
+        }
+    }
+}

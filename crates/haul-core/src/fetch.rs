@@ -1,0 +1,219 @@
+//! Reading a range so that it really arrives.
+//!
+//! Owns everything between "give me this range" and a complete run of bytes: the gate around each
+//! request, the stall timer, retries that go on from the byte where a body broke, the exact length,
+//! the checksum, and the last look at the source. Must never yield a byte twice or a byte of other
+//! content.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+
+use crate::checksum::{Algorithms, Hasher, Sums};
+use crate::error::{Error, ErrorKind, Op, Result, Retry};
+use crate::event::{Event, EventSender};
+use crate::gate::GatePermit;
+use crate::limits::SourceLimits;
+use crate::meter::Meter;
+use crate::range::ByteRange;
+use crate::retry::{Backoff, RetryPolicy};
+use crate::source::{Body, ReadAt};
+use crate::stall;
+use crate::throttle::Throttle;
+
+/// Progress after which earlier failures of a range are forgotten. Without a floor, a server that
+/// sends one byte and breaks off could keep us for ever.
+const FORGIVE_AFTER: u64 = 1 << 20;
+
+/// Reads ranges of one open source.
+#[derive(Debug, Clone)]
+pub struct Fetcher(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    source: Arc<dyn ReadAt>,
+    limits: SourceLimits,
+    rules: FetchRules,
+    meter: Arc<Meter>,
+    events: EventSender,
+}
+
+/// How ranges are read.
+#[derive(Debug, Clone)]
+pub struct FetchRules {
+    /// How failures are tried again.
+    pub retry: RetryPolicy,
+    /// How long a network source may be silent.
+    pub stall: Duration,
+    /// The rate limit, if bytes of this source count against it.
+    pub throttle: Option<Throttle>,
+    /// What to compute on the way.
+    pub algorithms: Algorithms,
+}
+
+impl Fetcher {
+    /// Reads `source` by `rules`.
+    pub fn new(
+        source: Arc<dyn ReadAt>,
+        limits: SourceLimits,
+        rules: FetchRules,
+        meter: Arc<Meter>,
+        events: EventSender,
+    ) -> Self {
+        Self(Arc::new(Inner { source, limits, rules, meter, events }))
+    }
+
+    /// Whether reading a range twice is cheap.
+    pub fn cheap_reread(&self) -> bool {
+        self.0.limits.cheap_reread
+    }
+
+    /// A reader of `range`. Nothing happens until it is polled.
+    pub fn open(&self, range: ByteRange) -> FetchReader {
+        FetchReader {
+            inner: Arc::clone(&self.0),
+            range,
+            at: range.start,
+            body: None,
+            backoff: self.0.rules.retry.start(),
+            hasher: Hasher::new(self.0.rules.algorithms),
+            forgiven_at: range.start,
+            rechecked: false,
+        }
+    }
+
+    /// Reads all of `range` into memory.
+    pub async fn read_all(&self, range: ByteRange) -> Result<(Vec<Bytes>, Sums)> {
+        let mut reader = self.open(range);
+        let mut segments = Vec::new();
+        while let Some(bytes) = reader.next().await? {
+            segments.push(bytes);
+        }
+        Ok((segments, reader.sums()))
+    }
+}
+
+/// One pass over a range.
+pub struct FetchReader {
+    inner: Arc<Inner>,
+    range: ByteRange,
+    at: u64,
+    body: Option<(Body, Option<GatePermit>)>,
+    backoff: Backoff,
+    hasher: Hasher,
+    forgiven_at: u64,
+    rechecked: bool,
+}
+
+impl std::fmt::Debug for FetchReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FetchReader")
+            .field("range", &self.range)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FetchReader {
+    /// The next bytes; `None` after the last of exactly the range's length. An error is final:
+    /// what could be retried has been.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        while self.at < self.range.end {
+            match self.attempt().await {
+                Ok(bytes) => {
+                    if let Some(throttle) = &self.inner.rules.throttle {
+                        throttle.take(bytes.len()).await;
+                    }
+                    return Ok(Some(bytes));
+                }
+                Err(e) => {
+                    self.body = None; // gives the gate back before the wait
+                    let (e, attempt, wait) = self.backoff.after(e)?;
+                    self.inner.meter.add_retry();
+                    let error = e.to_string();
+                    self.inner.events.send(Event::Retrying { error, attempt, wait });
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+        self.recheck().await?;
+        Ok(None)
+    }
+
+    /// The sums of everything yielded so far.
+    pub fn sums(&self) -> Sums {
+        self.hasher.sums()
+    }
+
+    async fn attempt(&mut self) -> Result<Bytes> {
+        let rest = ByteRange::new(self.at, self.range.end);
+        let stall = self.inner.limits.network.then_some(self.inner.rules.stall);
+        if self.body.is_none() {
+            let permit = match &self.inner.limits.gate {
+                Some(gate) => Some(gate.enter().await),
+                None => None,
+            };
+            let opened = timed(stall, self.inner.source.read_at(rest)).await;
+            self.body = Some((opened.map_err(|limit| self.stalled(limit))??, permit));
+        }
+        let Some((body, _)) = &mut self.body else {
+            return Err(self.short(rest));
+        };
+        let next = timed(stall, body.next()).await.map_err(|limit| self.stalled(limit))?;
+        let bytes = next.ok_or_else(|| self.short(rest))??;
+        if bytes.len() as u64 > rest.len() {
+            return Err(self.broken("more bytes than were asked for"));
+        }
+        self.take_in(&bytes).await?;
+        Ok(bytes)
+    }
+
+    async fn take_in(&mut self, bytes: &Bytes) -> Result<()> {
+        let last = self.at + bytes.len() as u64 == self.range.end;
+        if last {
+            self.body = None; // the request is over: let the next one in
+            self.recheck().await?;
+        }
+        self.hasher.update(bytes);
+        self.at += bytes.len() as u64;
+        if self.inner.limits.network {
+            self.inner.meter.add_wire(bytes.len() as u64);
+        }
+        if self.at - self.forgiven_at >= FORGIVE_AFTER {
+            self.forgiven_at = self.at;
+            self.backoff.reset();
+        }
+        Ok(())
+    }
+
+    async fn recheck(&mut self) -> Result<()> {
+        if !self.rechecked {
+            self.inner.source.recheck().await?;
+            self.rechecked = true;
+        }
+        Ok(())
+    }
+
+    fn stalled(&self, limit: Duration) -> Error {
+        stall::stalled(Op::Read, &self.inner.source.meta().location, limit)
+    }
+
+    fn short(&self, rest: ByteRange) -> Error {
+        self.broken(&format!("the connection ended {} bytes early", rest.len()))
+    }
+
+    fn broken(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Protocol, Op::Read, &self.inner.source.meta().location, what)
+            .with_retry(Retry::Backoff)
+    }
+}
+
+/// Waits for `work`, at most `limit`; the error is the limit that was passed.
+async fn timed<F: Future>(limit: Option<Duration>, work: F) -> Result<F::Output, Duration> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, work).await.map_err(|_| limit),
+        None => Ok(work.await),
+    }
+}

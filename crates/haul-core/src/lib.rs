@@ -1,0 +1,55 @@
+//! haul's vocabulary and its one transfer engine.
+//!
+//! This crate owns what every backend shares: locations, ranges, checksums, limits, the pure
+//! [`plan`](plan::plan), the byte [`Budget`], the request [`Gate`], the [`Sequencer`], the one retry
+//! layer, progress ([`Meter`], [`Event`]) and [`transfer`](transfer::transfer), which ties them
+//! together. It knows no network, no backend and no terminal: it must never name a store, print,
+//! read the environment or exit.
+
+pub mod budget;
+pub mod checksum;
+pub mod error;
+pub mod event;
+pub mod fetch;
+pub mod gate;
+pub mod handle;
+pub mod limits;
+pub mod location;
+pub mod meter;
+pub mod name;
+mod parts;
+pub mod payload;
+pub mod plan;
+pub mod pool;
+pub mod range;
+pub mod redact;
+pub mod report;
+pub mod retry;
+pub mod sequencer;
+mod sink;
+pub mod source;
+pub mod stall;
+pub mod target;
+pub mod throttle;
+pub mod transfer;
+pub mod workers;
+
+pub use budget::{Budget, BudgetPermit};
+pub use checksum::{Algorithm, Algorithms, Checksum, Sums};
+pub use error::{Error, ErrorKind, Op, Result, Retry};
+pub use event::{Event, EventSender};
+pub use gate::{Gate, GatePermit};
+pub use handle::TransferHandle;
+pub use limits::{Order, SourceLimits, TargetLimits};
+pub use location::{Location, ParseLocationError};
+pub use meter::{Meter, MeterSnapshot};
+pub use payload::{Payload, PayloadReader};
+pub use plan::{ChunkPlan, PlanError, PlanPolicy};
+pub use range::{ByteRange, ChunkSpec};
+pub use report::{Report, Verified};
+pub use retry::RetryPolicy;
+pub use sequencer::Sequencer;
+pub use source::{Body, Meta, Opened, ReadAt, ReadStream, Source, Validator};
+pub use target::{Attributes, Committed, Receipt, Target, Upload, UploadSpec};
+pub use throttle::Throttle;
+pub use transfer::{Engine, EngineOptions, Job};

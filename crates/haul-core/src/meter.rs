@@ -1,0 +1,111 @@
+//! Progress in bytes: atomics that a renderer polls.
+//!
+//! Owns the counters. They never go backwards and never pass the total: a retried chunk counts once
+//! (high-water mark per chunk). Must never be a channel: a slow terminal may not slow a transfer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters of one job.
+#[derive(Debug, Default)]
+pub struct Meter {
+    total: AtomicU64,
+    landed: AtomicU64,
+    wire: AtomicU64,
+    resumed: AtomicU64,
+    retried: AtomicU64,
+}
+
+/// The counters at one moment, in bytes (`retried`: in tries).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MeterSnapshot {
+    /// Bytes to move; `None` while unknown.
+    pub total: Option<u64>,
+    /// Bytes on their way into the destination or there; what bars show.
+    pub landed: u64,
+    /// Bytes that crossed the network or were read, retries included; what speeds show.
+    pub wire: u64,
+    /// Bytes that were there from an earlier run.
+    pub resumed: u64,
+    /// Tries beyond the first.
+    pub retried: u64,
+}
+
+/// The unset total.
+const UNKNOWN: u64 = u64::MAX;
+
+impl Meter {
+    /// Counters at zero, with an unknown total.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { total: AtomicU64::new(UNKNOWN), ..Self::default() })
+    }
+
+    /// Sets the bytes to move.
+    pub fn set_total(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// Counts bytes read or sent.
+    pub fn add_wire(&self, bytes: u64) {
+        self.wire.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that landed.
+    pub fn add_landed(&self, bytes: u64) {
+        self.landed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a try beyond the first.
+    pub fn add_retry(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counters now.
+    pub fn snapshot(&self) -> MeterSnapshot {
+        let total = self.total.load(Ordering::Relaxed);
+        MeterSnapshot {
+            total: (total != UNKNOWN).then_some(total),
+            landed: self.landed.load(Ordering::Relaxed),
+            wire: self.wire.load(Ordering::Relaxed),
+            resumed: self.resumed.load(Ordering::Relaxed),
+            retried: self.retried.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The high-water mark of one chunk: what it adds to `landed`, over all its tries.
+#[derive(Debug)]
+pub struct ChunkMeter {
+    meter: Arc<Meter>,
+    reached: AtomicU64,
+}
+
+impl ChunkMeter {
+    /// A chunk that has not moved.
+    pub fn new(meter: Arc<Meter>) -> Self {
+        Self { meter, reached: AtomicU64::new(0) }
+    }
+
+    /// Says that this try has come to `bytes` of the chunk.
+    pub fn reach(&self, bytes: u64) {
+        let before = self.reached.fetch_max(bytes, Ordering::Relaxed);
+        self.meter.add_landed(bytes.saturating_sub(before));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retried_chunk_counts_once() {
+        let meter = Meter::new();
+        assert_eq!(meter.snapshot().total, None);
+        meter.set_total(10);
+        let chunk = ChunkMeter::new(Arc::clone(&meter));
+        for reached in [4, 8, 2, 6, 10, 10] {
+            chunk.reach(reached);
+        }
+        assert_eq!(meter.snapshot().landed, 10);
+    }
+}

@@ -1,0 +1,178 @@
+//! The bytes of one chunk on their way into a target.
+//!
+//! Owns how a target reads a chunk, as often as it has to: from memory, or by reading the source's
+//! range again. Counts what is handed over, so that bars move and stalls are seen. Must never
+//! yield anything but the chunk's bytes, complete, or an error.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt as _};
+
+use crate::checksum::Sums;
+use crate::error::Result;
+use crate::fetch::{FetchReader, Fetcher};
+use crate::meter::{ChunkMeter, Meter};
+use crate::range::ChunkSpec;
+use crate::stall::Pulse;
+use crate::throttle::Throttle;
+
+/// The bytes of one chunk; clones read the same bytes.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    chunk: ChunkSpec,
+    content: Content,
+    tracker: Arc<Tracker>,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Memory { segments: Arc<[Bytes]>, sums: Sums },
+    Range(Fetcher),
+}
+
+/// Who wants to know about bytes that are handed over.
+#[derive(Debug)]
+pub struct Tracker {
+    /// Progress of the chunk.
+    pub chunk: ChunkMeter,
+    /// For the stall timer.
+    pub pulse: Pulse,
+    /// Where bytes that leave over a network are counted.
+    pub wire: Option<Arc<Meter>>,
+    /// The rate limit, if bytes of this target count against it.
+    pub throttle: Option<Throttle>,
+    /// The sums of the last complete pass.
+    pub sums: Mutex<Option<Sums>>,
+}
+
+impl Payload {
+    /// A chunk that is in memory.
+    pub fn memory(
+        chunk: ChunkSpec,
+        segments: Vec<Bytes>,
+        sums: Sums,
+        tracker: Arc<Tracker>,
+    ) -> Self {
+        Self { chunk, content: Content::Memory { segments: segments.into(), sums }, tracker }
+    }
+
+    /// A chunk that is read from the source as it is needed.
+    pub fn range(chunk: ChunkSpec, fetcher: Fetcher, tracker: Arc<Tracker>) -> Self {
+        Self { chunk, content: Content::Range(fetcher), tracker }
+    }
+
+    /// Bytes in the chunk.
+    pub fn len(&self) -> u64 {
+        self.chunk.range.len()
+    }
+
+    /// Whether the chunk has no bytes (an empty object has one such chunk).
+    pub fn is_empty(&self) -> bool {
+        self.chunk.range.is_empty()
+    }
+
+    /// The segments, when the chunk is in memory.
+    pub fn segments(&self) -> Option<&[Bytes]> {
+        match &self.content {
+            Content::Memory { segments, .. } => Some(segments),
+            Content::Range(_) => None,
+        }
+    }
+
+    /// The checksums before the first byte is handed over: known when the chunk is in memory,
+    /// found by an extra pass when the source is cheap to read again, `None` otherwise.
+    pub async fn sums_ahead(&self) -> Result<Option<Sums>> {
+        match &self.content {
+            Content::Memory { sums, .. } => Ok(Some(sums.clone())),
+            Content::Range(fetcher) if fetcher.cheap_reread() => {
+                let mut reader = fetcher.open(self.chunk.range);
+                while let Some(bytes) = reader.next().await? {
+                    self.tracker.pulse.beat(bytes.len());
+                }
+                Ok(Some(reader.sums()))
+            }
+            Content::Range(_) => Ok(None),
+        }
+    }
+
+    /// The sums of what was handed over, after a complete pass.
+    pub fn sums_seen(&self) -> Sums {
+        if self.is_empty() {
+            return self.open().sums();
+        }
+        self.tracker.sums.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+    }
+
+    /// Starts a pass over the bytes.
+    pub fn open(&self) -> PayloadReader {
+        let feed = match &self.content {
+            Content::Memory { segments, sums } => {
+                Feed::Memory { segments: Arc::clone(segments), next: 0, sums: sums.clone() }
+            }
+            Content::Range(fetcher) => Feed::Range(Box::new(fetcher.open(self.chunk.range))),
+        };
+        PayloadReader { feed, done: 0, len: self.len(), tracker: Arc::clone(&self.tracker) }
+    }
+}
+
+/// One pass over a chunk's bytes.
+#[derive(Debug)]
+pub struct PayloadReader {
+    feed: Feed,
+    done: u64,
+    len: u64,
+    tracker: Arc<Tracker>,
+}
+
+#[derive(Debug)]
+enum Feed {
+    Memory { segments: Arc<[Bytes]>, next: usize, sums: Sums },
+    Range(Box<FetchReader>),
+}
+
+impl PayloadReader {
+    /// The next bytes; `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        let bytes = match &mut self.feed {
+            Feed::Memory { segments, next, .. } => {
+                let bytes = segments.get(*next).cloned();
+                *next += 1;
+                bytes
+            }
+            Feed::Range(reader) => reader.next().await?,
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        if let Some(throttle) = &self.tracker.throttle {
+            throttle.take(bytes.len()).await;
+        }
+        self.done += bytes.len() as u64;
+        self.tracker.chunk.reach(self.done);
+        self.tracker.pulse.beat(bytes.len());
+        if let Some(wire) = &self.tracker.wire {
+            wire.add_wire(bytes.len() as u64);
+        }
+        if self.done == self.len {
+            self.tracker.pulse.handed_over();
+            let mut sums = self.tracker.sums.lock().unwrap_or_else(PoisonError::into_inner);
+            *sums = Some(self.sums());
+        }
+        Ok(Some(bytes))
+    }
+
+    /// The sums of the bytes, once the pass is over.
+    pub fn sums(&self) -> Sums {
+        match &self.feed {
+            Feed::Memory { sums, .. } => sums.clone(),
+            Feed::Range(reader) => reader.sums(),
+        }
+    }
+
+    /// The pass as a stream.
+    pub fn into_stream(self) -> BoxStream<'static, Result<Bytes>> {
+        futures::stream::try_unfold(self, |mut reader| async move {
+            Ok(reader.next().await?.map(|bytes| (bytes, reader)))
+        })
+        .boxed()
+    }
+}

@@ -1,0 +1,55 @@
+//! What a job did.
+//!
+//! Owns the figures of the summary. Must never claim a verification that did not happen.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::checksum::Algorithm;
+
+/// How the destination's bytes were shown to be the source's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verified {
+    /// A checksum over the whole was compared with one that the other side stores or computed.
+    Checksum(Algorithm),
+    /// The store checked a checksum of every part as it arrived.
+    PartChecksums(Algorithm),
+    /// The copy was made and checked by the store itself.
+    Server,
+    /// Every range and every length was checked, but the other side has no checksum to compare.
+    Size,
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Checksum(a) => write!(f, "{a}"),
+            Self::PartChecksums(a) => write!(f, "{a} of every part"),
+            Self::Server => f.write_str("by the store"),
+            Self::Size => f.write_str("size only"),
+        }
+    }
+}
+
+/// What one item's transfer did.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The source, redacted.
+    pub from: String,
+    /// The destination, redacted.
+    pub to: String,
+    /// Bytes that landed.
+    pub bytes: u64,
+    /// Time from the first request to the commit.
+    pub elapsed: Duration,
+    /// Tries beyond the first.
+    pub retried: u64,
+    /// How the bytes were verified.
+    pub verified: Verified,
+    /// The checksums of the whole that were computed on the way.
+    pub sums: crate::checksum::Sums,
+    /// The destination's ETag, where it has one.
+    pub etag: Option<String>,
+    /// The destination's version id, where it has one.
+    pub version_id: Option<String>,
+}

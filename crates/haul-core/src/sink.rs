@@ -1,0 +1,168 @@
+//! Where chunks land.
+//!
+//! Owns the last leg of a chunk: hold it or read it in passing, wait for its turn, put it by the
+//! retry policy, and only then give its share of the budget back.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+
+use crate::budget::BudgetPermit;
+use crate::checksum::Sums;
+use crate::error::{Error, ErrorKind, Op, Result};
+use crate::fetch::Fetcher;
+use crate::handle::JobContext;
+use crate::limits::{Order, TargetLimits};
+use crate::meter::ChunkMeter;
+use crate::payload::{Payload, Tracker};
+use crate::pool::SLICE;
+use crate::range::ChunkSpec;
+use crate::sequencer::Sequencer;
+use crate::source::Meta;
+use crate::stall::{self, Pulse};
+use crate::target::{Receipt, Upload};
+use crate::transfer::{Engine, compare};
+
+/// What a chunk that is not held in memory counts for: the slices and network buffers between a
+/// source and a target.
+const IN_PASSING: u64 = 8 * SLICE as u64;
+
+/// A chunk with its share of the budget, which it keeps until it has landed.
+pub(crate) struct Item {
+    pub(crate) chunk: ChunkSpec,
+    /// The bytes, where the producer had to read them (streams).
+    pub(crate) content: Option<(Vec<Bytes>, Sums)>,
+    pub(crate) permit: BudgetPermit,
+}
+
+/// Where chunks land: shared by the workers.
+#[derive(Clone)]
+pub(crate) struct Sink(Arc<SinkInner>);
+
+struct SinkInner {
+    upload: Arc<dyn Upload>,
+    fetcher: Option<Fetcher>,
+    engine: Engine,
+    cx: JobContext,
+    to: String,
+    limits: TargetLimits,
+    /// Whether bytes count when they leave, because they did not when they came.
+    counts_wire: bool,
+    turns: Option<Sequencer>,
+}
+
+/// What a sink is made of.
+pub(crate) struct SinkParts {
+    pub(crate) upload: Arc<dyn Upload>,
+    /// Where ranges are read; `None` when the producer brings the bytes.
+    pub(crate) fetcher: Option<Fetcher>,
+    pub(crate) to: String,
+    pub(crate) limits: TargetLimits,
+    /// Whether the source already counts bytes that cross the network.
+    pub(crate) source_is_network: bool,
+}
+
+impl Sink {
+    pub(crate) fn new(engine: &Engine, cx: &JobContext, parts: SinkParts) -> Self {
+        let SinkParts { upload, fetcher, to, limits, source_is_network } = parts;
+        Self(Arc::new(SinkInner {
+            upload,
+            fetcher,
+            engine: engine.clone(),
+            cx: cx.clone(),
+            to,
+            counts_wire: limits.network && !source_is_network,
+            turns: (limits.order == Order::Sequential).then(Sequencer::new),
+            limits,
+        }))
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        self.0.limits.order
+    }
+
+    /// Whether a chunk is read into memory before it is put: when it has to wait for its turn, or
+    /// when the target may need it twice and reading it again would cost a download.
+    fn holds(&self, chunk: ChunkSpec) -> bool {
+        let reread = self.0.fetcher.as_ref().is_some_and(Fetcher::cheap_reread);
+        self.order() == Order::Sequential
+            || (self.0.limits.replays
+                && !reread
+                && chunk.range.len() <= self.0.engine.budget().total() / 2)
+    }
+
+    /// What the chunk takes of the budget.
+    pub(crate) fn cost(&self, chunk: ChunkSpec) -> u64 {
+        let len = chunk.range.len();
+        if self.holds(chunk) { len } else { len.min(IN_PASSING) }
+    }
+
+    /// Brings one chunk home. `expect` is the source when the chunk is all of it.
+    pub(crate) async fn land(&self, item: Item, expect: Option<&Meta>) -> Result<Receipt> {
+        let sink = &*self.0;
+        let Item { chunk, content, permit } = item;
+        let tracker = Arc::new(Tracker {
+            chunk: ChunkMeter::new(Arc::clone(&sink.cx.meter)),
+            pulse: Pulse::default(),
+            wire: sink.counts_wire.then(|| Arc::clone(&sink.cx.meter)),
+            throttle: sink.engine.options().throttle.clone().filter(|_| sink.counts_wire),
+            sums: Mutex::default(),
+        });
+        let payload = match (content, &sink.fetcher) {
+            (Some((segments, sums)), _) => {
+                Payload::memory(chunk, segments, sums, Arc::clone(&tracker))
+            }
+            (None, Some(fetcher)) if !self.holds(chunk) => {
+                Payload::range(chunk, fetcher.clone(), Arc::clone(&tracker))
+            }
+            (None, Some(fetcher)) => {
+                let (segments, sums) = fetcher.read_all(chunk.range).await?;
+                if let Some(meta) = expect {
+                    compare(meta, &sums)?; // an only chunk is compared before anything is visible
+                }
+                Payload::memory(chunk, segments, sums, Arc::clone(&tracker))
+            }
+            (None, None) => {
+                return Err(Error::new(
+                    ErrorKind::Io,
+                    Op::Write,
+                    &sink.to,
+                    "a chunk without bytes",
+                ));
+            }
+        };
+        if let Some(turns) = &sink.turns {
+            turns.turn(chunk.index).await;
+        }
+        let receipt = self.put(chunk, payload, &tracker).await?;
+        if let Some(turns) = &sink.turns {
+            turns.done(chunk.index);
+        }
+        tracker.chunk.reach(chunk.range.len());
+        drop(permit); // only now: the bytes have landed
+        Ok(receipt)
+    }
+
+    async fn put(&self, chunk: ChunkSpec, payload: Payload, tracker: &Tracker) -> Result<Receipt> {
+        let sink = &*self.0;
+        let options = sink.engine.options();
+        let attempt = || async {
+            let _permit = match &sink.limits.gate {
+                Some(gate) => Some(gate.enter().await),
+                None => None,
+            };
+            let put = sink.upload.put(chunk, payload.clone());
+            if !sink.limits.network {
+                return put.await;
+            }
+            let on_stall = || stall::stalled(Op::Write, &sink.to, options.stall);
+            stall::watch(options.stall, &tracker.pulse, on_stall, put).await
+        };
+        let receipt = sink.engine.retrying(options.retry, &sink.cx, &sink.to, attempt).await?;
+        if receipt.sums.len() != chunk.range.len() {
+            let what = format!("{} of {} bytes were taken", receipt.sums.len(), chunk.range.len());
+            return Err(Error::new(ErrorKind::Verification, Op::Write, &sink.to, what));
+        }
+        Ok(receipt)
+    }
+}

@@ -1,0 +1,89 @@
+//! Where bytes come from.
+//!
+//! Owns the traits that backends implement to be read. Every read is pinned to what was seen at
+//! opening: content that has changed since is an error, never data.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::checksum::Checksum;
+use crate::error::Result;
+use crate::limits::SourceLimits;
+use crate::range::ByteRange;
+use crate::target::Attributes;
+
+/// Bytes of one range as they arrive. An error ends it; the engine goes on from where it broke.
+pub type Body = BoxStream<'static, Result<Bytes>>;
+
+/// What pins a read to one version of the content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Validator {
+    /// A strong entity tag, sent as `If-Match`.
+    StrongEtag(String),
+    /// A version id, which names immutable content.
+    Version(String),
+    /// Size, times and identity of a file.
+    File,
+    /// Nothing: only lengths can be checked.
+    Unpinned,
+}
+
+/// What is known about a source once it is open.
+#[derive(Debug, Clone)]
+pub struct Meta {
+    /// The source, for messages.
+    pub location: String,
+    /// Bytes in all.
+    pub size: u64,
+    /// What pins every read.
+    pub validator: Validator,
+    /// The store's own checksum over the whole, to compare with.
+    pub checksum: Option<Checksum>,
+    /// Last modification.
+    pub modified: Option<SystemTime>,
+    /// Content type and the like, carried over where the target has a place for them.
+    pub attributes: Attributes,
+}
+
+/// Something that can be opened for reading.
+pub trait Source: fmt::Debug + Send + Sync {
+    /// The source, for messages.
+    fn location(&self) -> String;
+    /// Looks at the source and pins it. One attempt: the engine retries.
+    fn open(&self) -> BoxFuture<'_, Result<Opened>>;
+    /// What the source can do.
+    fn limits(&self) -> SourceLimits;
+}
+
+/// An open source.
+#[derive(Debug)]
+pub enum Opened {
+    /// Any range, at any time, several at once.
+    Ranged(Arc<dyn ReadAt>),
+    /// Once, from the beginning, to an end that is not known.
+    Stream(Box<dyn ReadStream>),
+}
+
+/// Reads by range. One attempt each: the engine retries, resumes and counts.
+pub trait ReadAt: fmt::Debug + Send + Sync {
+    /// What was seen at opening.
+    fn meta(&self) -> &Meta;
+    /// Starts to read `range`, which is never empty and within the size. The body must be exactly
+    /// that range of exactly that content, or an error.
+    fn read_at(&self, range: ByteRange) -> BoxFuture<'static, Result<Body>>;
+    /// Asks whether the content is still what it was at opening, where reads alone do not tell
+    /// (files); called when a range has been read, before its last bytes are used.
+    fn recheck(&self) -> BoxFuture<'_, Result<()>>;
+}
+
+/// Reads once, in order.
+pub trait ReadStream: fmt::Debug + Send {
+    /// The next bytes; `None` at the end.
+    fn read(&mut self) -> BoxFuture<'_, Result<Option<Bytes>>>;
+}

@@ -1,0 +1,442 @@
+//! The engine: one object from a source to a target.
+//!
+//! Owns the order of things: open and pin, plan, begin, chunks (budget, then gate, fetch, put),
+//! compare checksums, commit last, clean up on failure. Everything that bounds memory and requests
+//! comes together here and nowhere else. It must never know which backend it drives.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::budget::Budget;
+use crate::checksum::Sums;
+use crate::error::{Error, ErrorKind, Op, Result};
+use crate::event::Event;
+use crate::fetch::{FetchRules, Fetcher};
+use crate::handle::{JobContext, TransferHandle};
+use crate::limits::{Order, SourceLimits, TargetLimits};
+use crate::parts::PartReader;
+use crate::plan::{self, ChunkPlan, PlanPolicy, StreamPlan};
+use crate::pool::{Pool, SLICE};
+use crate::range::{ByteRange, ChunkSpec};
+use crate::report::{Report, Verified};
+use crate::retry::RetryPolicy;
+use crate::sink::{Item, Sink, SinkParts};
+use crate::source::{Meta, Opened, ReadAt, ReadStream, Source};
+use crate::stall;
+use crate::target::{Attributes, Committed, Receipt, Target, Upload, UploadSpec};
+use crate::throttle::Throttle;
+use crate::workers::{self, Queue};
+
+/// How long the operation that makes a result visible may take on a network: stores are silent
+/// while they put together thousands of parts.
+const COMMIT_DEADLINE: Duration = Duration::from_mins(15);
+
+/// How long cleaning up after a failure may take, so that Ctrl-C never hangs.
+const ABORT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The settings that all transfers of an [`Engine`] share.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// Bytes of data in memory at once, over all transfers.
+    pub memory: u64,
+    /// Chunks of one transfer in work at once.
+    pub concurrency: usize,
+    /// Part size to aim for.
+    pub part: PlanPolicy,
+    /// How failures are tried again.
+    pub retry: RetryPolicy,
+    /// How long a network may be silent.
+    pub stall: Duration,
+    /// The rate limit, if any.
+    pub throttle: Option<Throttle>,
+}
+
+/// Default data in memory at once: with the program itself this stays below 64 MiB.
+pub const DEFAULT_MEMORY: u64 = 32 << 20;
+
+/// Default part size: the lower end of AWS's "8-16 MB byte ranges" (S3 performance guidelines).
+pub const DEFAULT_PART_SIZE: u64 = 8 << 20;
+
+/// Default stall time-out: the shortest that does not mistake a busy store for a dead one.
+pub const DEFAULT_STALL: Duration = Duration::from_secs(20);
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            memory: DEFAULT_MEMORY,
+            concurrency: 4,
+            part: PlanPolicy { part_size: DEFAULT_PART_SIZE, explicit: false },
+            retry: RetryPolicy::default(),
+            stall: DEFAULT_STALL,
+            throttle: None,
+        }
+    }
+}
+
+/// Moves objects; clones share one budget.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    options: Arc<EngineOptions>,
+    budget: Budget,
+    pool: Pool,
+}
+
+/// One object to move.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Where from.
+    pub source: Arc<dyn Source>,
+    /// Where to.
+    pub target: Arc<dyn Target>,
+    /// What travels with the bytes; gaps are filled from the source.
+    pub attributes: Attributes,
+    /// Whether something that exists may be replaced.
+    pub overwrite: bool,
+    /// The length of a stream, when the caller knows it.
+    pub expected_size: Option<u64>,
+}
+
+impl Engine {
+    /// An engine with these settings and a budget of its own.
+    pub fn new(options: EngineOptions) -> Self {
+        let (budget, pool) = (Budget::new(options.memory), Pool::new(options.memory));
+        Self { options: Arc::new(options), budget, pool }
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// The shared byte budget.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The shared read buffers.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Starts to move one object.
+    pub fn transfer(
+        &self,
+        job: Job,
+        cancel: &tokio_util::sync::CancellationToken,
+    ) -> TransferHandle {
+        let engine = self.clone();
+        TransferHandle::spawn(cancel, |cx| async move { engine.run(job, cx).await })
+    }
+
+    /// Runs `attempt` by the retry policy, telling `cx` about failures, until `cx` is cancelled.
+    pub async fn retrying<T, F, Fut>(
+        &self,
+        policy: RetryPolicy,
+        cx: &JobContext,
+        location: &str,
+        attempt: F,
+    ) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let tell = |e: &Error, attempt, wait| {
+            cx.meter.add_retry();
+            cx.events.send(Event::Retrying { error: e.to_string(), attempt, wait });
+        };
+        // Boxed: requests are large futures, and callers nest.
+        cx.cancel
+            .run_until_cancelled(Box::pin(policy.run(attempt, tell)))
+            .await
+            .unwrap_or_else(|| Err(Error::cancelled(Op::Open, location)))
+    }
+
+    /// Moves one object as part of a job of the caller's.
+    pub async fn run(self, job: Job, cx: JobContext) -> Result<Report> {
+        let started = Instant::now();
+        let first = self.options.retry.first_contact();
+        let from = job.source.location();
+        let opened = self.retrying(first, &cx, &from, || job.source.open()).await?;
+        let run = Run {
+            source_limits: job.source.limits(),
+            target_limits: job.target.limits(),
+            engine: self,
+            job,
+            cx,
+            from,
+        };
+        let outcome = match opened {
+            Opened::Ranged(source) => run.ranged(source).await?,
+            Opened::Stream(source) => run.stream(source).await?,
+        };
+        Ok(run.report(outcome, started))
+    }
+}
+
+/// One transfer under way.
+struct Run {
+    engine: Engine,
+    job: Job,
+    cx: JobContext,
+    from: String,
+    source_limits: SourceLimits,
+    target_limits: TargetLimits,
+}
+
+struct Outcome {
+    whole: Sums,
+    committed: Committed,
+    source_verified: Option<Verified>,
+}
+
+impl Run {
+    fn policy(&self) -> PlanPolicy {
+        let options = self.engine.options();
+        let mut policy = options.part;
+        if self.target_limits.order == Order::Sequential && !policy.explicit {
+            // Twice as many chunks as requests must fit, so that all connections stay busy while
+            // chunks wait for their turn.
+            let fitting = options.memory / (2 * options.concurrency.max(1) as u64);
+            policy.part_size = policy.part_size.min(fitting).max(SLICE as u64);
+        }
+        policy
+    }
+
+    /// S3.10-S3.21: ranges of a known size.
+    async fn ranged(&self, source: Arc<dyn ReadAt>) -> Result<Outcome> {
+        let meta = source.meta().clone();
+        self.started(Some(meta.size));
+        let plan = self.plan(meta.size)?;
+        let attributes = self.job.attributes.clone().or(&meta.attributes);
+        let fetcher = Fetcher::new(
+            source,
+            self.source_limits.clone(),
+            self.fetch_rules(&meta),
+            Arc::clone(&self.cx.meter),
+            self.cx.events.clone(),
+        );
+        let upload = self.begin(Some(plan.clone()), attributes).await?;
+        let sink = self.sink(Arc::clone(&upload), Some(fetcher));
+        let moved = self.put_ranges(&plan, sink, &meta).await;
+        self.conclude(&*upload, moved, Some(&meta)).await
+    }
+
+    async fn put_ranges(&self, plan: &ChunkPlan, sink: Sink, meta: &Meta) -> Result<Vec<Receipt>> {
+        let ahead = if sink.order() == Order::Sequential { 2 } else { 1 };
+        let workers = self.engine.options().concurrency.max(1) * ahead;
+        let workers = workers.min(usize::try_from(plan.chunks()).unwrap_or(usize::MAX));
+        let (budget, costs) = (self.engine.budget.clone(), sink.clone());
+        let chunks = plan.iter();
+        let expect = (plan.chunks() == 1).then(|| meta.clone());
+        let produce = |queue: Queue<Item>| async move {
+            for chunk in chunks {
+                let permit = budget.acquire(costs.cost(chunk)).await;
+                queue.push(Item { chunk, content: None, permit }).await?;
+            }
+            Ok(())
+        };
+        let work = move |item: Item| {
+            let (sink, expect) = (sink.clone(), expect.clone());
+            async move { sink.land(item, expect.as_ref()).await }
+        };
+        workers::run(workers, &self.cx.cancel, produce, work).await
+    }
+
+    /// A stream whose length shows only at its end.
+    async fn stream(&self, source: Box<dyn ReadStream>) -> Result<Outcome> {
+        self.started(self.job.expected_size);
+        let mut chunks = self.stream_plan()?;
+        let capacity = chunks.capacity();
+        let algorithms = self.target_limits.checksum.into_iter().collect();
+        let mut parts = PartReader::new(source, algorithms);
+        let first = chunks.next().unwrap_or(ChunkSpec { index: 0, range: ByteRange::new(0, 0) });
+        let permit = self.engine.budget.acquire(first.range.len()).await;
+        let reading = self.cx.cancel.run_until_cancelled(parts.next(first)).await;
+        let first = reading.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &self.from)))?;
+        let plan = if first.last { Some(self.plan(first.len())?) } else { None };
+        let upload = self.begin(plan, self.job.attributes.clone()).await?;
+        let sink = self.sink(Arc::clone(&upload), None);
+        let (budget, from) = (self.engine.budget.clone(), self.from.clone());
+        let produce = |queue: Queue<Item>| async move {
+            let mut last = first.last;
+            queue.push(first.into_item(permit)).await?;
+            while !last {
+                let spec = chunks.next().ok_or_else(|| too_long(&from, capacity))?;
+                let permit = budget.acquire(spec.range.len()).await;
+                let part = parts.next(spec).await?;
+                last = part.last;
+                if part.len() > 0 {
+                    queue.push(part.into_item(permit)).await?;
+                }
+            }
+            Ok(())
+        };
+        let work = move |item: Item| {
+            let sink = sink.clone();
+            async move { sink.land(item, None).await }
+        };
+        let workers = self.engine.options().concurrency;
+        let moved = workers::run(workers, &self.cx.cancel, produce, work).await;
+        self.conclude(&*upload, moved, None).await
+    }
+
+    fn stream_plan(&self) -> Result<StreamPlan> {
+        // A part of a stream is in memory: two of them must fit, one read while one is sent.
+        let cap = (self.engine.options().memory / 2).max(*self.target_limits.part.start());
+        StreamPlan::new(&self.target_limits, self.policy(), self.job.expected_size, cap).map_err(
+            |e| {
+                self.unplannable(&e)
+                    .with_hint("allow for larger parts with --memory (twice the part size)")
+            },
+        )
+    }
+
+    fn plan(&self, size: u64) -> Result<ChunkPlan> {
+        self.cx.meter.set_total(size);
+        plan::plan(size, &self.target_limits, self.policy()).map_err(|e| self.unplannable(&e))
+    }
+
+    fn started(&self, size: Option<u64>) {
+        if let Some(size) = size {
+            self.cx.meter.set_total(size);
+        }
+        let to = self.job.target.location();
+        self.cx.events.send(Event::ItemStarted { from: self.from.clone(), to, size });
+    }
+
+    fn unplannable(&self, e: &plan::PlanError) -> Error {
+        Error::new(ErrorKind::Invalid, Op::Begin, self.job.target.location(), e)
+    }
+
+    fn fetch_rules(&self, meta: &Meta) -> FetchRules {
+        let options = self.engine.options();
+        let compare = meta.checksum.map(|c| c.algorithm);
+        FetchRules {
+            retry: options.retry,
+            stall: options.stall,
+            throttle: options.throttle.clone().filter(|_| self.source_limits.network),
+            algorithms: compare.into_iter().chain(self.target_limits.checksum).collect(),
+        }
+    }
+
+    async fn begin(
+        &self,
+        plan: Option<ChunkPlan>,
+        attributes: Attributes,
+    ) -> Result<Arc<dyn Upload>> {
+        let spec = UploadSpec { plan, attributes, overwrite: self.job.overwrite };
+        let first = self.engine.options().retry.first_contact();
+        let to = self.job.target.location();
+        self.engine.retrying(first, &self.cx, &to, || self.job.target.begin(&spec)).await
+    }
+
+    fn sink(&self, upload: Arc<dyn Upload>, fetcher: Option<Fetcher>) -> Sink {
+        let parts = SinkParts {
+            upload,
+            fetcher,
+            to: self.job.target.location(),
+            limits: self.target_limits.clone(),
+            source_is_network: self.source_limits.network,
+        };
+        Sink::new(&self.engine, &self.cx, parts)
+    }
+
+    /// Compares, commits, or cleans up: whatever happened, nothing half-done stays behind.
+    async fn conclude(
+        &self,
+        upload: &dyn Upload,
+        moved: Result<Vec<Receipt>>,
+        meta: Option<&Meta>,
+    ) -> Result<Outcome> {
+        let committed = match moved {
+            Ok(receipts) => self.commit(upload, receipts, meta).await,
+            Err(e) => Err(e),
+        };
+        if committed.is_err() {
+            match tokio::time::timeout(ABORT_DEADLINE, upload.abort()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => tracing::warn!("{e}"),
+                Err(_) => tracing::warn!("gave up cleaning up {}", self.job.target.location()),
+            }
+        }
+        committed
+    }
+
+    async fn commit(
+        &self,
+        upload: &dyn Upload,
+        mut receipts: Vec<Receipt>,
+        meta: Option<&Meta>,
+    ) -> Result<Outcome> {
+        receipts.sort_by_key(|r| r.chunk.index);
+        let whole = Sums::combine(receipts.iter().map(|r| &r.sums)).unwrap_or_default();
+        let source_verified = match meta {
+            Some(meta) => compare(meta, &whole)?,
+            None => None,
+        };
+        let to = self.job.target.location();
+        let attempt = || async {
+            let commit = upload.commit(&receipts, &whole);
+            if !self.target_limits.network {
+                return commit.await;
+            }
+            tokio::time::timeout(COMMIT_DEADLINE, commit)
+                .await
+                .unwrap_or_else(|_| Err(stall::stalled(Op::Commit, &to, COMMIT_DEADLINE)))
+        };
+        let policy = self.engine.options().retry;
+        let committed = self.engine.retrying(policy, &self.cx, &to, attempt).await?;
+        Ok(Outcome { whole, committed, source_verified })
+    }
+
+    fn report(&self, outcome: Outcome, started: Instant) -> Report {
+        let Outcome { whole, committed, source_verified } = outcome;
+        // A side without a network needs no proof; a network side without one leaves "size only".
+        let read = if self.source_limits.network { source_verified } else { Some(Verified::Size) };
+        let wrote =
+            if self.target_limits.network { committed.verified } else { Some(Verified::Size) };
+        let verified = match (read, wrote) {
+            (Some(Verified::Size), Some(v)) | (Some(v), Some(_)) => v,
+            _ => Verified::Size,
+        };
+        Report {
+            from: self.from.clone(),
+            to: self.job.target.location(),
+            bytes: whole.len(),
+            elapsed: started.elapsed(),
+            retried: self.cx.meter.snapshot().retried,
+            verified,
+            sums: whole,
+            etag: committed.etag,
+            version_id: committed.version_id,
+        }
+    }
+}
+
+/// Compares the bytes that came with what the source says it holds.
+pub(crate) fn compare(meta: &Meta, whole: &Sums) -> Result<Option<Verified>> {
+    let wrong =
+        |what: String| Err(Error::new(ErrorKind::Verification, Op::Verify, &meta.location, what));
+    if whole.len() != meta.size {
+        return wrong(format!("{} bytes arrived instead of {}", whole.len(), meta.size));
+    }
+    let Some(expected) = meta.checksum else {
+        return Ok(None);
+    };
+    match whole.get(expected.algorithm) {
+        Some(actual) if actual == expected => Ok(Some(Verified::Checksum(expected.algorithm))),
+        Some(_) => wrong(format!(
+            "the {} of the bytes that arrived is not the one that the store keeps",
+            expected.algorithm
+        )),
+        None => Ok(None),
+    }
+}
+
+fn too_long(from: &str, capacity: u64) -> Error {
+    let detail = format!("the stream goes on after {capacity} bytes, all that its parts can hold");
+    Error::new(ErrorKind::Invalid, Op::Read, from, detail).with_hint(
+        "say how long it is with --expected-size, and allow for large parts with --memory",
+    )
+}

@@ -1,0 +1,139 @@
+//! Durability before visibility.
+//!
+//! Owns the order fsync file, rename, fsync folder, and how many files share one flush. A file is
+//! reported as done only after that, unless the user chose otherwise.
+
+use std::collections::BTreeSet;
+use std::os::fd::AsRawFd as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use haul_core::{Error, Op, Result};
+use tokio::sync::oneshot;
+
+use crate::blocking;
+use crate::staged::{Staged, device_of};
+
+/// When files are forced to the disk before they become visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FsyncPolicy {
+    /// Every file, small ones in groups that share one flush of the file system.
+    #[default]
+    Auto,
+    /// Every file by itself.
+    Always,
+    /// Never: the operating system writes when it likes, and a power cut may lose the content of
+    /// files that were reported as done.
+    Never,
+}
+
+/// Files below this size are flushed in groups: their data is less than what a flush costs.
+const SMALL: u64 = 4 << 20;
+
+/// Makes staged files durable and visible; clones share their groups.
+#[derive(Debug, Clone, Default)]
+pub struct Durability(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    policy: FsyncPolicy,
+    // Bounded by the uploads in flight: each waits for its answer.
+    waiting: Mutex<Vec<Waiting>>,
+    flushing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    staged: Staged,
+    done: oneshot::Sender<Result<()>>,
+}
+
+impl Durability {
+    /// Durability by `policy`.
+    pub fn new(policy: FsyncPolicy) -> Self {
+        Self(Arc::new(Inner { policy, ..Inner::default() }))
+    }
+
+    /// Makes `staged`, of `size` bytes, durable and then visible.
+    ///
+    /// While one group is being flushed the next one gathers, so that the number of flushes
+    /// follows the speed of the disk and not the number of files.
+    pub(crate) async fn publish(&self, staged: Staged, size: u64, location: &str) -> Result<()> {
+        let inner = Arc::clone(&self.0);
+        let policy = inner.policy;
+        if policy != FsyncPolicy::Auto || size >= SMALL {
+            return blocking(Op::Commit, location, move || alone(staged, policy)).await;
+        }
+        let (done, answer) = oneshot::channel();
+        self.lock_waiting().push(Waiting { staged, done });
+        let turn = inner.flushing.lock().await;
+        let group = std::mem::take(&mut *self.lock_waiting());
+        if !group.is_empty() {
+            blocking(Op::Commit, location, move || {
+                flush(group);
+                Ok(())
+            })
+            .await?;
+        }
+        drop(turn);
+        answer.await.unwrap_or_else(|_| Err(Error::cancelled(Op::Commit, location)))
+    }
+
+    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn alone(mut staged: Staged, policy: FsyncPolicy) -> Result<()> {
+    if policy == FsyncPolicy::Never {
+        return staged.publish();
+    }
+    sync_file(&staged)?;
+    staged.publish()?;
+    sync_folder(&staged)
+}
+
+fn sync_file(staged: &Staged) -> Result<()> {
+    staged.file.sync_all().map_err(|e| Error::io(Op::Commit, staged.location(), e))
+}
+
+fn sync_folder(staged: &Staged) -> Result<()> {
+    rustix::fs::fsync(&*staged.folder)
+        .map_err(|e| Error::io(Op::Commit, staged.location(), e.into()))
+}
+
+/// Flushes a group: one flush a file system when there are several files, then the renames, then
+/// one flush a folder.
+fn flush(group: Vec<Waiting>) {
+    let together = group.len() > 1 && sync_file_systems(&group);
+    let mut folders = BTreeSet::new();
+    let mut published = Vec::new();
+    for mut waiting in group {
+        let ready = if together { Ok(()) } else { sync_file(&waiting.staged) };
+        match ready.and_then(|()| waiting.staged.publish()) {
+            Ok(()) => published.push(waiting),
+            Err(e) => drop(waiting.done.send(Err(e))),
+        }
+    }
+    for waiting in published {
+        let first = folders.insert(waiting.staged.folder.as_raw_fd());
+        let synced = if first { sync_folder(&waiting.staged) } else { Ok(()) };
+        drop(waiting.done.send(synced));
+    }
+}
+
+/// Whether all file systems of the group could be flushed as a whole. `syncfs` reports write-back
+/// errors since Linux 5.8; where anything is off, each file is flushed by itself.
+#[cfg(target_os = "linux")]
+fn sync_file_systems(group: &[Waiting]) -> bool {
+    let mut devices = BTreeSet::new();
+    group.iter().all(|w| match device_of(&w.staged.file) {
+        Ok(device) if devices.insert(device) => rustix::fs::syncfs(&*w.staged.file).is_ok(),
+        Ok(_) => true,
+        Err(_) => false,
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_systems(_: &[Waiting]) -> bool {
+    false
+}

@@ -1,0 +1,64 @@
+//! Which checksum a store takes, and how S3 writes it.
+//!
+//! Owns the encoding and the memory of refusals. Must never claim a checksum that the store did not
+//! check.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use haul_core::{Algorithm, Checksum, Error, ErrorKind, Retry};
+
+/// What is known about a store's taste.
+///
+/// haul starts with CRC64NVME on every request that carries bytes. Stores that predate it ignore
+/// the header or refuse it; a refusal is remembered for the endpoint, and said in the log.
+#[derive(Debug, Default)]
+pub(crate) struct ChecksumPolicy {
+    refused: AtomicBool,
+}
+
+impl ChecksumPolicy {
+    /// The algorithm to send.
+    pub(crate) fn algorithm(&self) -> Option<Algorithm> {
+        (!self.refused.load(Ordering::Relaxed)).then_some(Algorithm::Crc64Nvme)
+    }
+
+    /// Looks at the failure of a request that carried a checksum: when the store does not know the
+    /// header, later requests go without, and this one is worth another try.
+    pub(crate) fn learn(&self, error: Error, code: Option<&str>) -> Error {
+        let unknown = error.kind() == ErrorKind::Unsupported
+            || matches!(code, Some("NotImplemented" | "InvalidArgument" | "InvalidRequest"))
+                && error.detail().to_ascii_lowercase().contains("checksum");
+        if unknown && !self.refused.swap(true, Ordering::Relaxed) {
+            tracing::warn!("this store refuses checksums ({error}): going on without");
+            return error.with_retry(Retry::Backoff);
+        }
+        error
+    }
+}
+
+/// Base64 as in `x-amz-checksum-*`.
+pub(crate) fn encode(checksum: Checksum) -> String {
+    STANDARD.encode(checksum.to_be_bytes())
+}
+
+/// The inverse of [`encode`]; `None` for a composite (`...-N`) or malformed value.
+pub(crate) fn decode(algorithm: Algorithm, text: &str) -> Option<Checksum> {
+    Checksum::from_be_bytes(algorithm, &STANDARD.decode(text).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_travel_as_s3_writes_them() {
+        // CRC64NVME of "123456789" in base64.
+        let c = Checksum { algorithm: Algorithm::Crc64Nvme, value: 0xae8b_1486_0a79_9888 };
+        assert_eq!(encode(c), "rosUhgp5mIg=");
+        assert_eq!(decode(Algorithm::Crc64Nvme, "rosUhgp5mIg="), Some(c));
+        assert_eq!(decode(Algorithm::Crc64Nvme, "rosUhgp5mIg=-3"), None);
+        assert_eq!(decode(Algorithm::Crc32, "rosUhgp5mIg="), None);
+    }
+}

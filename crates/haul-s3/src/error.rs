@@ -1,0 +1,261 @@
+//! What a store's answer means.
+//!
+//! Owns the mapping from SDK errors, status codes and S3 error codes to [`Error`], and with it which
+//! failures the engine may retry. The code decides before the status: copies and completions can
+//! fail with status 200.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use haul_core::{Error, ErrorKind, Op, Retry};
+
+/// A failed request, with the S3 error code for callers that decide by it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) code: Option<String>,
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// Understands a failed request.
+pub(crate) fn failure<E>(op: Op, location: &str, e: SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    let code = e.code().map(str::to_owned);
+    let error = match &e {
+        SdkError::ServiceError(service) => {
+            let answer = Answer {
+                status: service.raw().status().as_u16(),
+                code: code.as_deref(),
+                message: e.message(),
+                retry_after: header(service.raw(), "retry-after").and_then(|v| v.parse().ok()),
+                region: header(service.raw(), "x-amz-bucket-region"),
+            };
+            answer.understand(op, location)
+        }
+        SdkError::TimeoutError(_) => {
+            Error::new(ErrorKind::Connect, op, location, "no connection within 5 s")
+                .with_retry(Retry::Backoff)
+        }
+        SdkError::ResponseError(_) => {
+            let detail = format!("the answer makes no sense: {}", root_cause(&e));
+            Error::new(ErrorKind::Protocol, op, location, detail).with_retry(Retry::Backoff)
+        }
+        _ => undelivered(op, location, &e),
+    };
+    Failure { error: error.with_source(e), code }
+}
+
+fn header<'a>(response: &'a HttpResponse, name: &str) -> Option<&'a str> {
+    response.headers().get(name)
+}
+
+/// An error answer, reduced to what its meaning depends on.
+struct Answer<'a> {
+    status: u16,
+    code: Option<&'a str>,
+    message: Option<&'a str>,
+    retry_after: Option<u64>,
+    region: Option<&'a str>,
+}
+
+impl Answer<'_> {
+    fn understand(&self, op: Op, location: &str) -> Error {
+        let make = |kind, detail: &str| Error::new(kind, op, location, detail);
+        let code = self.code.unwrap_or_default();
+        match (code, self.status) {
+            ("NoSuchBucket", _) => make(ErrorKind::NotFound, "no such bucket")
+                .with_hint("haul mb s3://BUCKET creates one"),
+            ("NoSuchUpload", _) => make(ErrorKind::NotFound, "the multipart upload is gone"),
+            ("NoSuchKey" | "NoSuchVersion" | "NotFound", _) | ("", 404) => {
+                make(ErrorKind::NotFound, "no such object or bucket")
+            }
+            ("PreconditionFailed" | "ConditionalRequestConflict", _) | (_, 412) => {
+                if op == Op::Read || op == Op::Copy {
+                    make(ErrorKind::SourceChanged, "it was replaced while it was being read")
+                } else {
+                    make(ErrorKind::AlreadyExists, "it exists already")
+                }
+            }
+            ("InvalidRange", _) | (_, 416) => {
+                make(ErrorKind::SourceChanged, "it became shorter while it was being read")
+            }
+            (
+                "PermanentRedirect"
+                | "TemporaryRedirect"
+                | "AuthorizationHeaderMalformed"
+                | "IllegalLocationConstraintException",
+                _,
+            )
+            | (_, 301 | 302 | 307 | 308) => self.redirect(op, location),
+            ("RequestTimeTooSkewed", _) => {
+                make(ErrorKind::AccessDenied, "the clocks of this machine and the store differ")
+                    .with_retry(Retry::Backoff)
+                    .with_hint("set this machine's clock")
+            }
+            (
+                "SlowDown"
+                | "Throttling"
+                | "ThrottlingException"
+                | "TooManyRequests"
+                | "RequestLimitExceeded",
+                _,
+            )
+            | (_, 429) => make(ErrorKind::Throttled, &self.words()).with_retry(self.pause()),
+            (
+                "BadDigest"
+                | "InvalidDigest"
+                | "XAmzContentSHA256Mismatch"
+                | "XAmzContentChecksumMismatch",
+                _,
+            ) => make(ErrorKind::Verification, &self.words()).with_retry(Retry::Backoff),
+            ("RequestTimeout" | "IncompleteBody", _) | (_, 408) => {
+                make(ErrorKind::Stalled, &self.words()).with_retry(Retry::Backoff)
+            }
+            ("NotImplemented" | "MethodNotAllowed", _) | (_, 501) => {
+                make(ErrorKind::Unsupported, &self.words())
+            }
+            ("InternalError" | "ServiceUnavailable" | "InternalFailure", _) | (_, 500..=599) => {
+                make(ErrorKind::Server, &self.words()).with_retry(self.pause())
+            }
+            ("BucketAlreadyExists" | "BucketAlreadyOwnedByYou", _) => {
+                make(ErrorKind::AlreadyExists, "the bucket exists already")
+            }
+            ("EntityTooLarge", _) => make(ErrorKind::NoSpace, &self.words()),
+            (_, 401 | 403) | ("InvalidAccessKeyId" | "SignatureDoesNotMatch", _) => {
+                self.denied(op, location)
+            }
+            _ => make(ErrorKind::Invalid, &self.words()),
+        }
+    }
+
+    fn denied(&self, op: Op, location: &str) -> Error {
+        let hint = match self.code {
+            Some("InvalidAccessKeyId" | "SignatureDoesNotMatch") => {
+                "check the access key and secret"
+            }
+            Some("ExpiredToken") => "the session has expired: sign in again",
+            _ => "check the credentials, or --profile, and what they may do",
+        };
+        Error::new(ErrorKind::AccessDenied, op, location, self.words()).with_hint(hint)
+    }
+
+    fn redirect(&self, op: Op, location: &str) -> Error {
+        // "... the region 'us-east-1' is wrong; expecting 'eu-west-1'"
+        let said = self.message.and_then(|m| m.split("expecting '").nth(1)?.split('\'').next());
+        let hint = match self.region.or(said) {
+            Some(region) => format!("the bucket is in {region}: --region {region}"),
+            None => "name the bucket's region with --region, or its endpoint".to_owned(),
+        };
+        Error::new(ErrorKind::WrongRegion, op, location, "the bucket is in another region")
+            .with_hint(hint)
+    }
+
+    fn pause(&self) -> Retry {
+        self.retry_after.map_or(Retry::Backoff, |s| Retry::After(Duration::from_secs(s)))
+    }
+
+    fn words(&self) -> String {
+        let status = self.status;
+        match (self.code, self.message) {
+            (Some(code), Some(message)) if !message.is_empty() => format!("{code}: {message}"),
+            (Some(code), _) => format!("the store answered {status} {code}"),
+            (None, _) if matches!(status, 401 | 403) => format!("access denied ({status})"),
+            (None, _) => format!("the store answered {status}"),
+        }
+    }
+}
+
+/// A request that got no answer.
+fn undelivered(op: Op, location: &str, e: &(dyn StdError + 'static)) -> Error {
+    let chain: Vec<String> = causes(e).map(ToString::to_string).collect();
+    let says = |what: &str| chain.iter().any(|c| c.contains(what));
+    if says("credentials") || says("the profile") || says("identity") {
+        return Error::new(ErrorKind::AccessDenied, op, location, "no credentials were found")
+            .with_hint(
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile; \
+                 for public objects --no-sign-request",
+            );
+    }
+    let io = causes(e).find_map(|c| c.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    let connecting = io == Some(std::io::ErrorKind::ConnectionRefused)
+        || ["tcp connect", "dns error", "Connect", "lookup address", "certificate", "invalid peer"]
+            .iter()
+            .any(|what| says(what));
+    if connecting {
+        return Error::new(ErrorKind::Connect, op, location, root_cause(e))
+            .with_retry(Retry::Backoff)
+            .with_hint("is the endpoint right, and does the server run? (--endpoint-url)");
+    }
+    if io.is_none() && says("failed to construct request") {
+        return Error::new(ErrorKind::Invalid, op, location, root_cause(e));
+    }
+    let detail = format!("the connection broke: {}", root_cause(e));
+    Error::new(ErrorKind::Protocol, op, location, detail).with_retry(Retry::Backoff)
+}
+
+fn causes<'a>(
+    e: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(e);
+    std::iter::from_fn(move || {
+        let e = next?;
+        next = e.source();
+        Some(e)
+    })
+}
+
+/// The innermost cause, without "(os error N)".
+fn root_cause(e: &(dyn StdError + 'static)) -> String {
+    let text = causes(e).last().map(ToString::to_string).unwrap_or_default();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: u16, code: Option<&str>, op: Op) -> Error {
+        Answer { status, code, message: None, retry_after: Some(7), region: Some("eu-west-1") }
+            .understand(op, "s3://b/k")
+    }
+
+    /// X3.5: only what another try can help is retried.
+    #[test]
+    fn answers_are_classified() {
+        use ErrorKind as K;
+        let after = Retry::After(Duration::from_secs(7));
+        for (status, code, op, kind, retry) in [
+            (404, None, Op::Open, K::NotFound, Retry::Never),
+            (404, Some("NoSuchBucket"), Op::Open, K::NotFound, Retry::Never),
+            (403, None, Op::Open, K::AccessDenied, Retry::Never),
+            (403, Some("SignatureDoesNotMatch"), Op::Open, K::AccessDenied, Retry::Never),
+            (403, Some("RequestTimeTooSkewed"), Op::Open, K::AccessDenied, Retry::Backoff),
+            (412, Some("PreconditionFailed"), Op::Read, K::SourceChanged, Retry::Never),
+            (412, Some("PreconditionFailed"), Op::Commit, K::AlreadyExists, Retry::Never),
+            (416, Some("InvalidRange"), Op::Read, K::SourceChanged, Retry::Never),
+            (301, None, Op::Open, K::WrongRegion, Retry::Never),
+            (503, Some("SlowDown"), Op::Read, K::Throttled, after),
+            (429, None, Op::Read, K::Throttled, after),
+            (500, Some("InternalError"), Op::Read, K::Server, after),
+            (200, Some("InternalError"), Op::Commit, K::Server, after),
+            (502, None, Op::Read, K::Server, after),
+            (501, Some("NotImplemented"), Op::Copy, K::Unsupported, Retry::Never),
+            (400, Some("BadDigest"), Op::Write, K::Verification, Retry::Backoff),
+            (400, Some("InvalidArgument"), Op::Write, K::Invalid, Retry::Never),
+            (400, Some("RequestTimeout"), Op::Write, K::Stalled, Retry::Backoff),
+        ] {
+            let e = of(status, code, op);
+            assert_eq!((e.kind(), e.retry()), (kind, retry), "{status} {code:?} {op:?}");
+        }
+        assert!(of(301, None, Op::Open).hint().unwrap().contains("--region eu-west-1"));
+    }
+}

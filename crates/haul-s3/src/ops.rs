@@ -1,0 +1,100 @@
+//! Small operations on single objects and buckets.
+//!
+//! Owns stat, remove and make-bucket. Each is one attempt; the engine's retry policy goes around.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use haul_core::{Checksum, Op, Result};
+
+use crate::ObjectId;
+use crate::client::S3Client;
+use crate::error::failure;
+use crate::source::{head, size_of, whole_checksum};
+
+/// What a store tells about an object.
+#[derive(Debug, Clone)]
+pub struct ObjectInfo {
+    /// Bytes.
+    pub size: u64,
+    /// ETag without its quotes.
+    pub etag: Option<String>,
+    /// Version.
+    pub version_id: Option<String>,
+    /// Last modification.
+    pub modified: Option<SystemTime>,
+    /// Content type.
+    pub content_type: Option<String>,
+    /// Storage class; stores leave out the standard one.
+    pub storage_class: Option<String>,
+    /// User metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// The checksum over the whole, if the store keeps one.
+    pub checksum: Option<Checksum>,
+}
+
+impl ObjectInfo {
+    /// The checksum in base64, as S3 writes it.
+    pub fn checksum_base64(&self) -> Option<String> {
+        self.checksum.map(crate::checksum::encode)
+    }
+}
+
+/// Looks at an object.
+pub async fn stat(client: &S3Client, object: &ObjectId) -> Result<ObjectInfo> {
+    let head = head(client, object, Op::Stat).await?;
+    Ok(ObjectInfo {
+        size: size_of(&head, object, Op::Stat)?,
+        etag: head.e_tag().map(|e| e.trim_matches('"').to_owned()),
+        version_id: head.version_id().map(str::to_owned),
+        modified: head.last_modified().and_then(|t| (*t).try_into().ok()),
+        content_type: head.content_type().map(str::to_owned),
+        storage_class: head.storage_class().map(|c| c.as_str().to_owned()),
+        metadata: head
+            .metadata()
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+        checksum: whole_checksum(&head),
+    })
+}
+
+/// Removes an object. An object that is not there is `NotFound`, although S3 itself would not say:
+/// a script that removes the wrong key should hear of it.
+pub async fn remove(client: &S3Client, object: &ObjectId) -> Result<()> {
+    head(client, object, Op::Remove).await?;
+    let _permit = client.gate.enter().await;
+    client
+        .sdk
+        .delete_object()
+        .bucket(&object.bucket)
+        .key(&object.key)
+        .set_version_id(object.version_id.clone())
+        .send()
+        .await
+        .map_err(|e| failure(Op::Remove, &object.to_string(), e))?;
+    Ok(())
+}
+
+/// Creates a bucket in the client's region.
+pub async fn make_bucket(client: &S3Client, bucket: &str) -> Result<()> {
+    // AWS wants the region named everywhere but in us-east-1, where it refuses it; other stores
+    // have one region and do not ask.
+    let constraint = (!client.custom_endpoint && client.region != "us-east-1").then(|| {
+        CreateBucketConfiguration::builder()
+            .location_constraint(BucketLocationConstraint::from(client.region.as_str()))
+            .build()
+    });
+    let _permit = client.gate.enter().await;
+    client
+        .sdk
+        .create_bucket()
+        .bucket(bucket)
+        .set_create_bucket_configuration(constraint)
+        .send()
+        .await
+        .map_err(|e| failure(Op::MakeBucket, &format!("s3://{bucket}"), e))?;
+    Ok(())
+}

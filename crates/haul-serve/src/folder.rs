@@ -1,0 +1,72 @@
+//! S3 on a folder: `s3s` for the protocol, `s3s-fs` for the files.
+//!
+//! Owns: the wiring and the limits of that stack. Must never touch the folder itself: reading and
+//! writing it is `s3s-fs`'s business.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use s3s::auth::SimpleAuth;
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::service::{S3Service, S3ServiceBuilder};
+
+use crate::{Credentials, Server};
+
+/// Largest XML body read into memory. A CompleteMultipartUpload of 10,000 parts (the S3 quota),
+/// each with an ETag and five checksums, takes about 4 MB; a DeleteObjects of 1,000 keys of 1,024
+/// bytes, each escaped sixfold, about 7 MB.
+const XML_MAX: usize = 20 * 1024 * 1024;
+
+/// What can go wrong before the first request.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder is missing, is not a folder, or cannot be read.
+    #[error("failed to open the folder {}", path.display())]
+    Folder {
+        /// The folder asked for.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address is taken or not ours.
+    #[error("failed to listen on {addr}")]
+    Bind {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// An S3 service whose buckets are the sub-folders of `dir`.
+///
+/// Path-style requests only (`/bucket/key`). Object bodies stream and have no size limit; only XML
+/// bodies are held in memory, up to 20 MiB.
+pub fn folder_service(dir: &Path, creds: &Credentials) -> Result<S3Service, Error> {
+    let folder = |source| Error::Folder { path: dir.to_path_buf(), source };
+    if !std::fs::metadata(dir).map_err(folder)?.is_dir() {
+        return Err(folder(io::ErrorKind::NotADirectory.into()));
+    }
+    // The error of s3s-fs implements no `Error`: its text is all it has.
+    let files =
+        s3s_fs::FileSystem::new(dir).map_err(|e| folder(io::Error::other(format!("{e:?}"))))?;
+    let mut builder = S3ServiceBuilder::new(files);
+    builder.set_auth(SimpleAuth::from_single(creds.access_key.clone(), creds.secret_key.clone()));
+    let mut config = S3Config::default();
+    config.xml_max_body_size = XML_MAX;
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+    Ok(builder.build())
+}
+
+/// Serves `dir` on `addr` until the returned [`Server`] is stopped or dropped. Port 0 takes a free
+/// port; [`Server::addr`] says which.
+pub async fn serve_folder(
+    dir: &Path,
+    addr: SocketAddr,
+    creds: &Credentials,
+) -> Result<Server, Error> {
+    let service = folder_service(dir, creds)?;
+    Server::start(addr, service).map_err(|source| Error::Bind { addr, source })
+}

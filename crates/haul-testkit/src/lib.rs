@@ -1,0 +1,19 @@
+//! What haul's tests run against.
+//!
+//! Owns: an S3 store in memory ([`memory`]), faults on the wire in front of it ([`faults`]), a
+//! record of every request ([`calls`]), all three behind one socket ([`TestServer`]), and the
+//! sizes and names worth trying ([`sizes`]). Must never be a dependency of anything that ships.
+
+pub mod calls;
+pub mod faults;
+#[expect(clippy::cast_possible_wrap, reason = "the S3 model counts in signed integers")]
+pub mod memory;
+mod server;
+pub mod sizes;
+mod wire;
+
+pub use calls::{Call, Calls};
+pub use faults::{Fault, FaultLayer, Faults, Rule, RuleHandle};
+pub use memory::{ChecksumSupport, MemoryS3, StoreRules, StoredObject, synthetic_bytes};
+pub use server::{S3OnWire, TestServer};
+pub use wire::{BoxError, Op, Target, WireBody, wire_body};

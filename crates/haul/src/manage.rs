@@ -1,0 +1,87 @@
+//! Looking at, removing and creating single things.
+//!
+//! Owns the dispatch of small operations to backends, with the engine's retries around them.
+
+use std::time::SystemTime;
+
+use haul_core::handle::JobContext;
+use haul_core::{Error, ErrorKind, EventSender, Location, Meter, Op, Result};
+use haul_s3::{ObjectId, ObjectInfo};
+
+use crate::Haul;
+use crate::copy::object_of;
+
+/// What is known about a file or object.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Stat {
+    /// A file or folder on this machine.
+    File {
+        /// Bytes.
+        size: u64,
+        /// Last modification.
+        modified: Option<SystemTime>,
+        /// Whether it is a folder.
+        folder: bool,
+    },
+    /// An object in a store.
+    Object(ObjectInfo),
+}
+
+impl Haul {
+    /// Looks at a file or object.
+    pub async fn stat(&self, location: &Location, version_id: Option<String>) -> Result<Stat> {
+        if let Location::Local(path) = location {
+            let (path, place) = (path.clone(), location.to_string());
+            let looked = tokio::task::spawn_blocking(move || std::fs::metadata(path)).await;
+            let metadata = looked
+                .map_err(std::io::Error::other)
+                .flatten()
+                .map_err(|e| Error::io(Op::Stat, place, e))?;
+            return Ok(Stat::File {
+                size: metadata.len(),
+                modified: metadata.modified().ok(),
+                folder: metadata.is_dir(),
+            });
+        }
+        let object = ObjectId { version_id, ..object_of(location)? };
+        let client = self.source_client().await?;
+        let info = self.retried(location, || haul_s3::stat(&client, &object)).await?;
+        Ok(Stat::Object(info))
+    }
+
+    /// Removes one object.
+    pub async fn remove(&self, location: &Location, version_id: Option<String>) -> Result<()> {
+        let object = ObjectId { version_id, ..object_of(location)? };
+        let client = self.dest_client().await?;
+        self.retried(location, || haul_s3::remove(&client, &object)).await
+    }
+
+    /// Creates a bucket.
+    pub async fn make_bucket(&self, location: &Location) -> Result<()> {
+        let bucket = match location {
+            Location::S3 { bucket, key } if key.is_empty() => bucket,
+            _ => {
+                let what = "it is no bucket";
+                return Err(Error::new(ErrorKind::Invalid, Op::MakeBucket, location, what)
+                    .with_hint("buckets are written s3://BUCKET"));
+            }
+        };
+        let client = self.dest_client().await?;
+        self.retried(location, || haul_s3::make_bucket(&client, bucket)).await
+    }
+
+    async fn retried<T, F, Fut>(&self, location: &Location, attempt: F) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let cx = JobContext {
+            cancel: self.cancel.clone(),
+            meter: Meter::new(),
+            events: EventSender::void(),
+        };
+        let policy = self.options.engine.retry.first_contact();
+        self.engine.retrying(policy, &cx, &location.to_string(), attempt).await
+    }
+}

@@ -1,0 +1,142 @@
+//! Owns one measured run of a client: wall time, CPU time, peak memory, and what it printed.
+//!
+//! Must never: count anything but the client. Peak memory is the kernel's VmHWM, sampled while the
+//! program runs: the `ru_maxrss` of a forked child starts at its parent's size and cannot be used.
+
+use crate::process::Supervised;
+use anyhow::{Context, Result, bail};
+use crc_fast::{CrcAlgorithm, Digest};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
+use std::fs;
+use std::io::{Read, Seek};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const SAMPLE_EVERY: Duration = Duration::from_millis(10);
+const BUFFER: usize = 1 << 20;
+
+/// Size and checksum of a stream of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    pub(crate) bytes: u64,
+    crc64: u64,
+}
+
+impl Fingerprint {
+    /// Reads to the end. CRC-64/NVME, as it costs next to nothing while a client is measured.
+    pub(crate) fn of(mut reader: impl Read) -> Result<Self> {
+        let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
+        let (mut buffer, mut bytes) = (vec![0; BUFFER], 0);
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(Self { bytes, crc64: digest.finalize() }),
+                read => {
+                    digest.update(&buffer[..read]);
+                    bytes += read as u64;
+                }
+            }
+        }
+    }
+}
+
+/// What one run cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measurement {
+    pub(crate) wall: f64,
+    pub(crate) cpu: f64,
+    pub(crate) peak_kib: u64,
+    /// Of its stdout, when that was asked for.
+    pub(crate) output: Option<Fingerprint>,
+}
+
+/// Where a client's stdout goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stdout {
+    Null,
+    /// A pipe, read and fingerprinted here.
+    Read,
+}
+
+/// Runs a client that must succeed.
+pub(crate) fn measure(command: &mut Command, stdout: Stdout) -> Result<Measurement> {
+    let mut complaints = tempfile::tempfile()?;
+    let sink = if stdout == Stdout::Read { Stdio::piped() } else { Stdio::null() };
+    command.stdin(Stdio::null()).stdout(sink).stderr(complaints.try_clone()?);
+    let cpu_before = children_cpu()?;
+    let started = Instant::now();
+    let mut child = Supervised::spawn(command)?;
+    let pipe = child.stdout();
+    let pid = child.pid();
+    let (peak, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (status, output, wall) = thread::scope(|scope| {
+        scope.spawn(|| watch_memory(pid, &peak, &ended));
+        let output = pipe.map(Fingerprint::of).transpose();
+        let status = child.wait();
+        let wall = started.elapsed();
+        ended.store(true, Ordering::Relaxed);
+        (status, output, wall)
+    });
+    let cpu = children_cpu()? - cpu_before;
+    if !status?.success() {
+        let mut text = String::new();
+        complaints.rewind()?;
+        complaints.read_to_string(&mut text)?;
+        bail!("{} failed:\n{}", command.get_program().to_string_lossy(), text.trim());
+    }
+    let peak_kib = peak.load(Ordering::Relaxed);
+    Ok(Measurement { wall: wall.as_secs_f64(), cpu, peak_kib, output: output? })
+}
+
+/// CPU seconds, user and system, of all children waited for. Clients run one at a time, and a
+/// server is never waited for, so that a difference is one client's.
+fn children_cpu() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("getrusage")?;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+}
+
+fn seconds(time: TimeVal) -> f64 {
+    time.num_microseconds() as f64 / 1e6
+}
+
+fn watch_memory(pid: u32, peak: &AtomicU64, ended: &AtomicBool) {
+    let path = format!("/proc/{pid}/status");
+    while !ended.load(Ordering::Relaxed) {
+        if let Some(kib) = fs::read_to_string(&path).ok().as_deref().and_then(high_water_mark) {
+            peak.fetch_max(kib, Ordering::Relaxed);
+        }
+        thread::sleep(SAMPLE_EVERY);
+    }
+}
+
+/// "VmHWM:     1234 kB". A process that has ended has no such line.
+fn high_water_mark(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fingerprint, Stdout, high_water_mark, measure};
+    use std::process::Command;
+
+    #[test]
+    fn reads_the_high_water_mark() {
+        assert_eq!(high_water_mark("Name:\tx\nVmHWM:\t   71234 kB\nVmRSS:\t 1 kB\n"), Some(71234));
+        assert_eq!(high_water_mark("Name:\tx\nState:\tZ\n"), None);
+    }
+
+    #[test]
+    fn fingerprints_what_a_child_prints() {
+        let done = measure(Command::new("printf").arg("abc"), Stdout::Read).unwrap();
+        assert_eq!(done.output.unwrap(), Fingerprint::of(b"abc".as_slice()).unwrap());
+    }
+
+    #[test]
+    fn a_failing_child_is_an_error_with_its_words() {
+        let error = measure(Command::new("cat").arg("/no/such/file"), Stdout::Null).unwrap_err();
+        assert!(error.to_string().contains("No such file"), "{error}");
+    }
+}

@@ -1,0 +1,81 @@
+//! Owns the table of checks by servers.
+//!
+//! Must never: fold a skipped server or check into the passed ones.
+
+use super::checks::Outcome;
+use crate::servers::Kind;
+use std::fmt::Write;
+
+/// Results of all servers.
+#[derive(Debug)]
+pub(super) struct Table {
+    checks: Vec<String>,
+    servers: Vec<(Kind, Vec<Outcome>)>,
+    skipped: Vec<(Kind, String)>,
+}
+
+impl Table {
+    pub(super) fn new(checks: Vec<String>) -> Self {
+        Self { checks, servers: Vec::new(), skipped: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, kind: Kind, outcomes: Vec<Outcome>) {
+        self.servers.push((kind, outcomes));
+    }
+
+    pub(super) fn skip(&mut self, kind: Kind, reason: String) {
+        self.skipped.push((kind, reason));
+    }
+
+    pub(super) fn render(&self) -> String {
+        let width = self.checks.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let mut out = format!("\n{:width$}", "");
+        for (kind, _) in &self.servers {
+            let _ = write!(out, "  {:<10}", kind.name());
+        }
+        out.push('\n');
+        for (index, check) in self.checks.iter().enumerate() {
+            let _ = write!(out, "{check:width$}");
+            for (_, outcomes) in &self.servers {
+                let _ = write!(out, "  {:<10}", outcomes.get(index).map_or("", Outcome::word));
+            }
+            out.push('\n');
+        }
+        let _ = write!(out, "{:width$}", "passed");
+        for (_, outcomes) in &self.servers {
+            let passed = outcomes.iter().filter(|outcome| **outcome == Outcome::Pass).count();
+            let _ = write!(out, "  {:<10}", format!("{passed}/{}", outcomes.len()));
+        }
+        out.push('\n');
+        for (kind, reason) in &self.skipped {
+            let _ = writeln!(out, "{kind}: skipped: {reason}");
+        }
+        for (kind, check, reason) in self.not_applicable() {
+            let _ = writeln!(out, "{kind}: n/a: {check}: {reason}");
+        }
+        out
+    }
+
+    fn not_applicable(&self) -> impl Iterator<Item = (Kind, &str, &str)> {
+        self.each().filter_map(|(kind, check, outcome)| match outcome {
+            Outcome::NotApplicable(reason) => Some((kind, check, reason.as_str())),
+            Outcome::Pass | Outcome::Fail(_) => None,
+        })
+    }
+
+    /// One line for each check that failed.
+    pub(super) fn failures(&self) -> Vec<String> {
+        let failed = self.each().filter_map(|(kind, check, outcome)| match outcome {
+            Outcome::Fail(reason) => Some(format!("{kind}: {check}: {reason}")),
+            Outcome::Pass | Outcome::NotApplicable(_) => None,
+        });
+        failed.collect()
+    }
+
+    fn each(&self) -> impl Iterator<Item = (Kind, &str, &Outcome)> {
+        self.servers.iter().flat_map(|(kind, outcomes)| {
+            let named = self.checks.iter().map(String::as_str).zip(outcomes);
+            named.map(move |(check, outcome)| (*kind, check, outcome))
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! Owns moto: AWS's services mocked in Python, in memory.
+//!
+//! Must never: be taken for a server that checks credentials; it does not.
+
+use super::endpoint::random_hex;
+use super::{Endpoint, Kind, Launch, Limit, Server, peers};
+use crate::process::output_of;
+use crate::tools::Tools;
+use anyhow::{Context, Result};
+use std::process::Command;
+
+/// moto: <https://github.com/getmoto/moto>
+#[derive(Debug)]
+pub(crate) struct Moto;
+
+impl Server for Moto {
+    fn kind(&self) -> Kind {
+        Kind::Moto
+    }
+
+    fn missing(&self, tools: &Tools) -> Option<String> {
+        tools.find("moto_server").is_none().then(|| "no moto_server program".to_owned())
+    }
+
+    fn install(&self, tools: &Tools) -> Result<()> {
+        peers::pip_install(tools, &["moto[server]"])
+    }
+
+    fn version(&self, tools: &Tools) -> Result<String> {
+        // It does not say by itself; the package does.
+        let python = tools.python().context("no Python environment")?;
+        let ask = ["-c", "import importlib.metadata as m; print(m.version('moto'))"];
+        Ok(format!("moto {}", output_of(Command::new(python).args(ask))?.trim()))
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) -> Result<Endpoint> {
+        let mut server = launch.command("moto_server")?;
+        server.args(["-H", "127.0.0.1", "-p", &launch.port().to_string()]);
+        launch.daemon("moto", &mut server)?;
+        launch.wait_for_http()?;
+        Ok(Endpoint::local(launch.port(), "haul".to_owned(), random_hex(32)?))
+    }
+
+    fn limits(&self) -> &'static [Limit] {
+        &[Limit { check: "wrong credentials", reason: "moto accepts every key" }]
+    }
+}
