@@ -24,6 +24,7 @@ pub(crate) fn mover(
     let mut options = Options::default();
     let requests = transfer.concurrency.requests();
     options.engine.concurrency = requests;
+    options.engine.lanes = cores().min(requests);
     options.engine.memory = transfer.memory.0;
     options.engine.retry = RetryPolicy::with_tries(transfer.retries.saturating_add(1));
     options.engine.stall = transfer.timeout;
@@ -52,7 +53,8 @@ pub(crate) fn mover(
 
 /// The library, for commands that only ask.
 pub(crate) fn asker(store: &StoreArgs) -> Haul {
-    let options = Options::default();
+    let mut options = Options::default();
+    options.engine.lanes = 0; // no bytes move
     let requests = options.engine.concurrency;
     Haul::new(options.with_s3(s3(store, requests)))
 }
@@ -67,6 +69,10 @@ fn s3(store: &StoreArgs, requests: usize) -> S3Options {
     s3.path_style = store.addressing.map(|a| a == Addressing::Path);
     s3.requests = requests;
     s3
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Attributes from flags.

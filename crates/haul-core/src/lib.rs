@@ -13,6 +13,7 @@ pub mod event;
 pub mod fetch;
 pub mod gate;
 pub mod handle;
+pub mod lanes;
 pub mod limits;
 pub mod location;
 pub mod meter;

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Op, Result};
 use crate::event::Event;
 use crate::fetch::{FetchRules, Fetcher};
 use crate::handle::{JobContext, TransferHandle};
+use crate::lanes::Lanes;
 use crate::limits::{Order, SourceLimits, TargetLimits};
 use crate::parts::PartReader;
 use crate::plan::{self, ChunkPlan, PlanPolicy, StreamPlan};
@@ -25,7 +26,7 @@ use crate::source::{Meta, Opened, ReadAt, ReadStream, Source};
 use crate::stall;
 use crate::target::{Attributes, Committed, Receipt, Target, Upload, UploadSpec};
 use crate::throttle::Throttle;
-use crate::workers::{self, Queue};
+use crate::workers::{self, Crew, Queue};
 
 /// How long the operation that makes a result visible may take on a network: stores are silent
 /// while they put together thousands of parts.
@@ -50,6 +51,8 @@ pub struct EngineOptions {
     pub stall: Duration,
     /// The rate limit, if any.
     pub throttle: Option<Throttle>,
+    /// Threads to move bytes on; 0 moves them on the caller's runtime.
+    pub lanes: usize,
 }
 
 /// Default data in memory at once: with the program itself this stays below 64 MiB.
@@ -70,6 +73,7 @@ impl Default for EngineOptions {
             retry: RetryPolicy::default(),
             stall: DEFAULT_STALL,
             throttle: None,
+            lanes: 0,
         }
     }
 }
@@ -80,6 +84,7 @@ pub struct Engine {
     options: Arc<EngineOptions>,
     budget: Budget,
     pool: Pool,
+    lanes: Lanes,
 }
 
 /// One object to move.
@@ -101,7 +106,8 @@ impl Engine {
     /// An engine with these settings and a budget of its own.
     pub fn new(options: EngineOptions) -> Self {
         let (budget, pool) = (Budget::new(options.memory), Pool::new(options.memory));
-        Self { options: Arc::new(options), budget, pool }
+        let lanes = Lanes::new(options.lanes);
+        Self { options: Arc::new(options), budget, pool, lanes }
     }
 
     /// The settings.
@@ -117,6 +123,11 @@ impl Engine {
     /// The shared read buffers.
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// A crew of `workers`.
+    pub fn crew(&self, workers: usize) -> Crew {
+        Crew { workers, lanes: self.lanes.clone() }
     }
 
     /// Starts to move one object.
@@ -240,7 +251,7 @@ impl Run {
             let (sink, expect) = (sink.clone(), expect.clone());
             async move { sink.land(item, expect.as_ref()).await }
         };
-        workers::run(workers, &self.cx.cancel, produce, work).await
+        workers::run(self.engine.crew(workers), &self.cx.cancel, produce, work).await
     }
 
     /// A stream whose length shows only at its end.
@@ -277,7 +288,7 @@ impl Run {
             async move { sink.land(item, None).await }
         };
         let workers = self.engine.options().concurrency;
-        let moved = workers::run(workers, &self.cx.cancel, produce, work).await;
+        let moved = workers::run(self.engine.crew(workers), &self.cx.cancel, produce, work).await;
         self.conclude(&*upload, moved, None).await
     }
 

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Op, Result};
+use crate::lanes::Lanes;
 
 /// Where the producer puts items.
 #[derive(Debug)]
@@ -26,10 +27,19 @@ impl<T> Queue<T> {
     }
 }
 
-/// Runs `produce` and `workers` copies of `work` until the queue is empty, something fails or
+/// Who works: how many, and on which threads.
+#[derive(Debug, Clone)]
+pub struct Crew {
+    /// Workers, at least 1.
+    pub workers: usize,
+    /// Where they run.
+    pub lanes: Lanes,
+}
+
+/// Runs `produce` and a crew's copies of `work` until the queue is empty, something fails or
 /// `cancel` fires. The queue holds as many items as there are workers. Results come in no order.
 pub async fn run<T, R, P, PF, W, WF>(
-    workers: usize,
+    crew: Crew,
     cancel: &CancellationToken,
     produce: P,
     work: W,
@@ -42,15 +52,15 @@ where
     W: Fn(T) -> WF + Clone + Send + Sync + 'static,
     WF: Future<Output = Result<R>> + Send,
 {
-    let workers = workers.max(1);
+    let workers = crew.workers.max(1);
     let stop = cancel.child_token();
     let first_failure: Arc<Mutex<Option<Error>>> = Arc::default();
     let (tx, rx) = async_channel::bounded::<T>(workers);
     let mut tasks = JoinSet::new();
-    for _ in 0..workers {
+    for worker in 0..workers {
         let (rx, work, stop) = (rx.clone(), work.clone(), stop.clone());
         let first_failure = Arc::clone(&first_failure);
-        tasks.spawn(async move {
+        let runs = async move {
             let mut results = Vec::new();
             let all = async {
                 while let Ok(item) = rx.recv().await {
@@ -63,7 +73,8 @@ where
                 stop.cancel();
             }
             results
-        });
+        };
+        tasks.spawn_on(runs, &crew.lanes.handle(worker));
     }
     drop(rx);
     if let Some(Err(e)) = stop.run_until_cancelled(produce(Queue(tx))).await {
@@ -100,6 +111,10 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    fn four() -> Crew {
+        Crew { workers: 4, lanes: Lanes::none() }
+    }
+
     async fn numbers(queue: Queue<u64>) -> Result<()> {
         for i in 0..100 {
             queue.push(i).await?;
@@ -120,7 +135,7 @@ mod tests {
                 Ok(i)
             }
         };
-        let mut out = run(4, &CancellationToken::new(), numbers, work).await.unwrap();
+        let mut out = run(four(), &CancellationToken::new(), numbers, work).await.unwrap();
         out.sort_unstable();
         assert_eq!(out, (0..100).collect::<Vec<_>>());
         assert_eq!(peak.load(Ordering::SeqCst), 4);
@@ -134,7 +149,7 @@ mod tests {
             }
             std::future::pending::<Result<u64>>().await
         };
-        let e = run(4, &CancellationToken::new(), numbers, work).await.unwrap_err();
+        let e = run(four(), &CancellationToken::new(), numbers, work).await.unwrap_err();
         assert_eq!(e.detail(), "three");
     }
 
@@ -142,7 +157,7 @@ mod tests {
     async fn cancelling_ends_every_wait() {
         let cancel = CancellationToken::new();
         let work = |_: u64| std::future::pending::<Result<u64>>();
-        let running = run(4, &cancel, numbers, work);
+        let running = run(four(), &cancel, numbers, work);
         let (result, ()) = futures::join!(running, async {
             tokio::task::yield_now().await;
             cancel.cancel();

@@ -16,14 +16,18 @@ pub use source::LocalSource;
 pub use stdio::{PipeTarget, StdinSource};
 pub use target::LocalTarget;
 
+use haul_core::lanes;
 use haul_core::{Error, ErrorKind, Op, Result};
 
-/// Runs blocking work off the async threads.
+/// Runs blocking work off the async threads. A lane may block: it is there for nothing else.
 async fn blocking<T: Send + 'static>(
     op: Op,
     location: &str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    if lanes::current().is_some() {
+        return work();
+    }
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
         Err(Error::new(ErrorKind::Io, op, location, "the file system call crashed").with_source(e))
     })

@@ -4,7 +4,7 @@
 //! the SDK is slow or wrong for other stores, and the endpoint's request gate.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::meta::region::RegionProviderChain;
@@ -13,6 +13,9 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use haul_core::lanes;
 use haul_core::{Error, ErrorKind, Gate, Op, Result};
 
 use crate::checksum::ChecksumPolicy;
@@ -80,7 +83,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A client for one endpoint; clones share connections and the gate.
 #[derive(Clone)]
 pub struct S3Client {
-    pub(crate) sdk: aws_sdk_s3::Client,
+    sdk: Arc<LaneClients>,
     pub(crate) gate: Gate,
     pub(crate) checksums: Arc<ChecksumPolicy>,
     pub(crate) sign_payload: bool,
@@ -109,6 +112,7 @@ impl S3Client {
         if let Some(url) = &endpoint {
             check_endpoint(url)?;
         }
+        let plain = endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
         let custom_endpoint = endpoint.as_deref().is_some_and(|url| !is_aws(url));
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
             .retry_config(RetryConfig::disabled())
@@ -120,7 +124,7 @@ impl S3Client {
             config = config.allow_no_auth();
         }
         Ok(Self {
-            sdk: aws_sdk_s3::Client::from_conf(config.build()),
+            sdk: Arc::new(LaneClients::new(config.build(), plain)),
             gate: Gate::new(options.requests),
             checksums: Arc::new(ChecksumPolicy::default()),
             sign_payload: options.sign_payload,
@@ -129,9 +133,46 @@ impl S3Client {
         })
     }
 
+    /// The SDK's client for this thread.
+    pub(crate) fn sdk(&self) -> &aws_sdk_s3::Client {
+        self.sdk.here()
+    }
+
     /// The endpoint's request gate, to resize it.
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+}
+
+/// One SDK client for each lane, and one for all other threads. A connection is driven by the
+/// runtime that opened it; were the pool shared, bytes would cross threads on their way.
+struct LaneClients {
+    config: aws_sdk_s3::Config,
+    /// Whether the endpoint is plain HTTP, which needs no certificates.
+    plain: bool,
+    clients: Vec<OnceLock<aws_sdk_s3::Client>>,
+}
+
+/// The most lanes that get a pool of their own.
+const MOST_LANES: usize = 64;
+
+impl LaneClients {
+    fn new(config: aws_sdk_s3::Config, plain: bool) -> Self {
+        let clients = std::iter::repeat_with(OnceLock::new).take(MOST_LANES + 1).collect();
+        Self { config, plain, clients }
+    }
+
+    fn here(&self) -> &aws_sdk_s3::Client {
+        let slot = lanes::current().map_or(0, |lane| 1 + lane % MOST_LANES);
+        self.clients[slot].get_or_init(|| {
+            let http = aws_smithy_http_client::Builder::new();
+            let http = if self.plain {
+                http.build_http()
+            } else {
+                http.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https()
+            };
+            aws_sdk_s3::Client::from_conf(self.config.to_builder().http_client(http).build())
+        })
     }
 }
 

@@ -152,7 +152,7 @@ impl Copy {
         let _permit = self.client.gate.enter().await;
         let request = self
             .client
-            .sdk
+            .sdk()
             .copy_object()
             .bucket(&to.bucket)
             .key(&to.key)
@@ -191,7 +191,7 @@ impl Copy {
     async fn create(&self, attributes: &Attributes) -> Result<String> {
         let to = &self.spec.to;
         let _permit = self.client.gate.enter().await;
-        let request = self.client.sdk.create_multipart_upload().bucket(&to.bucket).key(&to.key);
+        let request = self.client.sdk().create_multipart_upload().bucket(&to.bucket).key(&to.key);
         let answer = set_attributes!(request, attributes)
             .send()
             .await
@@ -229,8 +229,8 @@ impl Copy {
                 Ok(part)
             }
         };
-        let workers = self.engine.options().concurrency;
-        let mut parts = workers::run(workers, &self.cx.cancel, produce, work).await?;
+        let crew = self.engine.crew(self.engine.options().concurrency);
+        let mut parts = workers::run(crew, &self.cx.cancel, produce, work).await?;
         parts.sort_by_key(CompletedPart::part_number);
         Ok(parts)
     }
@@ -245,7 +245,7 @@ impl Copy {
         let _permit = self.client.gate.enter().await;
         let answer = self
             .client
-            .sdk
+            .sdk()
             .upload_part_copy()
             .bucket(&to.bucket)
             .key(&to.key)
@@ -270,7 +270,7 @@ impl Copy {
         let _permit = self.client.gate.enter().await;
         let answer = self
             .client
-            .sdk
+            .sdk()
             .complete_multipart_upload()
             .bucket(&to.bucket)
             .key(&to.key)

@@ -67,7 +67,7 @@ pub async fn remove(client: &S3Client, object: &ObjectId) -> Result<()> {
     head(client, object, Op::Remove).await?;
     let _permit = client.gate.enter().await;
     client
-        .sdk
+        .sdk()
         .delete_object()
         .bucket(&object.bucket)
         .key(&object.key)
@@ -89,7 +89,7 @@ pub async fn make_bucket(client: &S3Client, bucket: &str) -> Result<()> {
     });
     let _permit = client.gate.enter().await;
     client
-        .sdk
+        .sdk()
         .create_bucket()
         .bucket(bucket)
         .set_create_bucket_configuration(constraint)

@@ -46,7 +46,7 @@ pub(crate) struct Pin {
 pub(crate) async fn head(client: &S3Client, object: &ObjectId, op: Op) -> Result<HeadObjectOutput> {
     let _permit = client.gate.enter().await;
     let request = client
-        .sdk
+        .sdk()
         .head_object()
         .bucket(&object.bucket)
         .key(&object.key)

@@ -155,7 +155,7 @@ impl Multipart {
         let _permit = self.client.gate.enter().await;
         let answer = self
             .client
-            .sdk
+            .sdk()
             .complete_multipart_upload()
             .bucket(&self.object.bucket)
             .key(&self.object.key)
@@ -220,7 +220,7 @@ pub(crate) async fn create_upload(
     let checksummed = client.checksums.algorithm().is_some();
     let _permit = client.gate.enter().await;
     let request = client
-        .sdk
+        .sdk()
         .create_multipart_upload()
         .bucket(&object.bucket)
         .key(&object.key)
@@ -244,7 +244,7 @@ pub(crate) async fn create_upload(
 /// AbortMultipartUpload; an upload that is gone already is fine.
 pub(crate) async fn abort_upload(client: &S3Client, object: &ObjectId, id: &str) -> Result<()> {
     let aborted = client
-        .sdk
+        .sdk()
         .abort_multipart_upload()
         .bucket(&object.bucket)
         .key(&object.key)

@@ -27,7 +27,7 @@ pub(crate) async fn get_range(client: &S3Client, pin: &Pin, range: ByteRange) ->
     // The whole object is asked for without a range: some stores answer 200 to "all of it".
     let partial = range.len() < *size;
     let answer = client
-        .sdk
+        .sdk()
         .get_object()
         .bucket(&object.bucket)
         .key(&object.key)
@@ -95,7 +95,7 @@ pub(crate) async fn put_object(
     let checksum = checksum_for(client, sums.as_ref());
     let (body, slot) = body_of(payload);
     let request = client
-        .sdk
+        .sdk()
         .put_object()
         .bucket(&object.bucket)
         .key(&object.key)
@@ -128,7 +128,7 @@ pub(crate) async fn upload_part(
     let checksum = if upload.checksummed { checksum_for(client, sums.as_ref()) } else { None };
     let (body, slot) = body_of(payload);
     let request = client
-        .sdk
+        .sdk()
         .upload_part()
         .bucket(&object.bucket)
         .key(&object.key)

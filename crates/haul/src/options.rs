@@ -2,12 +2,14 @@
 //!
 //! Owns the defaults that belong to no single backend.
 
+use std::num::NonZero;
+
 use haul_core::EngineOptions;
 use haul_local::FsyncPolicy;
 use haul_s3::S3Options;
 
 /// Settings shared by all jobs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
     /// Memory, concurrency, retries, time-outs, rate.
@@ -19,6 +21,21 @@ pub struct Options {
     /// The store that objects are written to. Equal settings mean the same store, and then copies
     /// are made by the store itself.
     pub dest: S3Options,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let mut engine = EngineOptions::default();
+        // More lanes than requests in flight would stay empty.
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        engine.lanes = cores.min(engine.concurrency);
+        Self {
+            engine,
+            fsync: FsyncPolicy::default(),
+            source: S3Options::default(),
+            dest: S3Options::default(),
+        }
+    }
 }
 
 impl Options {

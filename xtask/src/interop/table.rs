@@ -28,6 +28,17 @@ impl Table {
     }
 
     pub(super) fn render(&self) -> String {
+        let mut out = if self.servers.is_empty() { String::new() } else { self.grid() };
+        for (kind, reason) in &self.skipped {
+            let _ = writeln!(out, "{kind}: skipped: {reason}");
+        }
+        for (kind, check, reason) in self.not_applicable() {
+            let _ = writeln!(out, "{kind}: n/a: {check}: {reason}");
+        }
+        out
+    }
+
+    fn grid(&self) -> String {
         let width = self.checks.iter().map(|name| name.chars().count()).max().unwrap_or(0);
         let mut out = format!("\n{:width$}", "");
         for (kind, _) in &self.servers {
@@ -47,12 +58,6 @@ impl Table {
             let _ = write!(out, "  {:<10}", format!("{passed}/{}", outcomes.len()));
         }
         out.push('\n');
-        for (kind, reason) in &self.skipped {
-            let _ = writeln!(out, "{kind}: skipped: {reason}");
-        }
-        for (kind, check, reason) in self.not_applicable() {
-            let _ = writeln!(out, "{kind}: n/a: {check}: {reason}");
-        }
         out
     }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -68,6 +68,7 @@ pub(crate) struct Launch<'a> {
 impl<'a> Launch<'a> {
     fn prepare(kind: Kind, tools: &'a Tools, data: PathBuf, port: Option<u16>) -> Result<Self> {
         let port = port.map_or_else(endpoint::free_port, Ok)?;
+        TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("port {port} is taken"))?;
         let (data, guard) = OnExit::arm(|| {
             instance::create_data(&data)?;
             let copy = data.clone();

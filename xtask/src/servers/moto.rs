@@ -6,7 +6,7 @@ use super::endpoint::random_hex;
 use super::{Endpoint, Kind, Launch, Limit, Server, peers};
 use crate::process::output_of;
 use crate::tools::Tools;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::process::Command;
 
 /// moto: <https://github.com/getmoto/moto>
@@ -19,7 +19,9 @@ impl Server for Moto {
     }
 
     fn missing(&self, tools: &Tools) -> Option<String> {
-        tools.find("moto_server").is_none().then(|| "no moto_server program".to_owned())
+        // Asked, not only looked for: version managers put stand-ins into PATH that end in an error.
+        let asked = tools.command("moto_server").and_then(|mut it| output_of(it.arg("--help")));
+        asked.err().map(|_| "no moto_server program that works".to_owned())
     }
 
     fn install(&self, tools: &Tools) -> Result<()> {
@@ -27,10 +29,10 @@ impl Server for Moto {
     }
 
     fn version(&self, tools: &Tools) -> Result<String> {
-        // It does not say by itself; the package does.
-        let python = tools.python().context("no Python environment")?;
+        // It does not say by itself; its package does, where the tools directory has it.
         let ask = ["-c", "import importlib.metadata as m; print(m.version('moto'))"];
-        Ok(format!("moto {}", output_of(Command::new(python).args(ask))?.trim()))
+        let told = tools.python().and_then(|python| output_of(Command::new(python).args(ask)).ok());
+        Ok(format!("moto {}", told.unwrap_or_default()).trim().to_owned())
     }
 
     fn launch(&self, launch: &mut Launch<'_>) -> Result<Endpoint> {

@@ -2,7 +2,7 @@
 //!
 //! Must never: know more of it than its command line and the environment it prints.
 
-use super::{Endpoint, Kind, Launch, Server, endpoint};
+use super::{Endpoint, Kind, Launch, Limit, Server, endpoint};
 use crate::process::output_of;
 use crate::tools::Tools;
 use anyhow::{Context, Result};
@@ -57,6 +57,13 @@ impl Server for HaulServe {
         let read = |name| value_of(&text, name).with_context(|| format!("it printed no {name}"));
         let (access, secret) = (read("AWS_ACCESS_KEY_ID")?, read("AWS_SECRET_ACCESS_KEY")?);
         Ok(Endpoint::local(launch.port(), access, secret))
+    }
+
+    fn limits(&self) -> &'static [Limit] {
+        &[Limit {
+            check: "interrupted upload leaves no parts",
+            reason: "haul serve cannot list multipart uploads",
+        }]
     }
 }
 
