@@ -37,6 +37,8 @@ pub enum ErrorKind {
     Throttled,
     /// The server failed (5xx).
     Server,
+    /// The server understood and refuses (4xx), for a reason of its own.
+    Rejected,
     /// The server answered something other than what was asked: another range, a short body.
     Protocol,
     /// The bucket lives in another region.

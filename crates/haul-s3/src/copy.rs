@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_sdk_s3::config::http::HttpRequest;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, MetadataDirective};
 use haul_core::handle::JobContext;
 use haul_core::plan::{PlanPolicy, plan};
@@ -66,6 +67,11 @@ struct Copy {
     client: S3Client,
     spec: CopySpec,
     cx: JobContext,
+}
+
+/// A PUT without a body says so: Ceph answers 411 otherwise, and so do some proxies.
+fn say_empty(request: &mut HttpRequest) {
+    request.headers_mut().insert("content-length", "0");
 }
 
 /// What the source was when the copy began.
@@ -161,6 +167,8 @@ impl Copy {
             .set_if_none_match((!overwrite).then(|| "*".to_owned()))
             .set_metadata_directive(replace.then_some(MetadataDirective::Replace));
         let answer = set_attributes!(request, &carried)
+            .customize()
+            .mutate_request(say_empty)
             .send()
             .await
             .map_err(|e| failure(Op::Copy, &from.to_string(), e))?;
@@ -254,6 +262,8 @@ impl Copy {
             .copy_source(copy_source(from))
             .set_copy_source_range(chunk.range.http_range())
             .set_copy_source_if_match(etag)
+            .customize()
+            .mutate_request(say_empty)
             .send()
             .await
             .map_err(|e| failure(Op::Copy, &from.to_string(), e))?;

@@ -133,7 +133,7 @@ impl Answer<'_> {
             (_, 401 | 403) | ("InvalidAccessKeyId" | "SignatureDoesNotMatch", _) => {
                 self.denied(op, location)
             }
-            _ => make(ErrorKind::Invalid, &self.words()),
+            _ => make(ErrorKind::Rejected, &self.words()),
         }
     }
 
@@ -250,7 +250,8 @@ mod tests {
             (502, None, Op::Read, K::Server, after),
             (501, Some("NotImplemented"), Op::Copy, K::Unsupported, Retry::Never),
             (400, Some("BadDigest"), Op::Write, K::Verification, Retry::Backoff),
-            (400, Some("InvalidArgument"), Op::Write, K::Invalid, Retry::Never),
+            (400, Some("InvalidArgument"), Op::Write, K::Rejected, Retry::Never),
+            (411, Some("MissingContentLength"), Op::Copy, K::Rejected, Retry::Never),
             (400, Some("RequestTimeout"), Op::Write, K::Stalled, Retry::Backoff),
         ] {
             let e = of(status, code, op);

@@ -8,9 +8,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::SimpleAuth;
 use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::path::S3Path;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Result, s3_error};
 
 use crate::{Credentials, Server};
 
@@ -53,11 +56,37 @@ pub fn folder_service(dir: &Path, creds: &Credentials) -> Result<S3Service, Erro
     let files =
         s3s_fs::FileSystem::new(dir).map_err(|e| folder(io::Error::other(format!("{e:?}"))))?;
     let mut builder = S3ServiceBuilder::new(files);
+    builder.set_access(Gatekeeper { root: dir.to_path_buf() });
     builder.set_auth(SimpleAuth::from_single(creds.access_key.clone(), creds.secret_key.clone()));
     let mut config = S3Config::default();
     config.xml_max_body_size = XML_MAX;
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     Ok(builder.build())
+}
+
+/// Refuses what `s3s-fs` would get wrong.
+struct Gatekeeper {
+    root: PathBuf,
+}
+
+#[async_trait::async_trait]
+impl S3Access for Gatekeeper {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        // A custom access check replaces s3s's own, which asks for a signature.
+        if cx.credentials().is_none() {
+            return Err(s3_error!(AccessDenied, "a signature is required"));
+        }
+        let S3Path::Object { bucket, key } = cx.s3_path() else { return Ok(()) };
+        // s3s-fs would create the bucket of an upload.
+        if tokio::fs::metadata(self.root.join(&**bucket)).await.is_err() {
+            return Err(s3_error!(NoSuchBucket, "the bucket does not exist"));
+        }
+        // Keys become paths: these have none of their own.
+        if key.starts_with('/') || key.split('/').any(|s| matches!(s, "." | "..")) {
+            return Err(s3_error!(InvalidArgument, "a folder cannot hold this key"));
+        }
+        Ok(())
+    }
 }
 
 /// Serves `dir` on `addr` until the returned [`Server`] is stopped or dropped. Port 0 takes a free

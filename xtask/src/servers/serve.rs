@@ -60,10 +60,20 @@ impl Server for HaulServe {
     }
 
     fn limits(&self) -> &'static [Limit] {
-        &[Limit {
-            check: "interrupted upload leaves no parts",
-            reason: "haul serve cannot list multipart uploads",
-        }]
+        &[
+            Limit {
+                check: "interrupted upload leaves no parts",
+                reason: "haul serve cannot list multipart uploads",
+            },
+            Limit {
+                check: "key with leading slash",
+                reason: "haul serve keeps keys as paths, and refuses this one",
+            },
+            Limit {
+                check: "copy of key with leading slash",
+                reason: "haul serve keeps keys as paths, and refuses this one",
+            },
+        ]
     }
 }
 
