@@ -32,6 +32,10 @@ use crate::workers::{self, Crew, Queue};
 /// while they put together thousands of parts.
 const COMMIT_DEADLINE: Duration = Duration::from_mins(15);
 
+/// The least that a part of a stream of unknown length may grow to: 10,000 parts then hold 492 GiB,
+/// and one of them stays below the 100 MB that haul promises.
+const STREAM_PART: u64 = 64 << 20;
+
 /// How long cleaning up after a failure may take, so that Ctrl-C never hangs.
 const ABORT_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -293,8 +297,9 @@ impl Run {
     }
 
     fn stream_plan(&self) -> Result<StreamPlan> {
-        // A part of a stream is in memory: two of them must fit, one read while one is sent.
-        let cap = (self.engine.options().memory / 2).max(*self.target_limits.part.start());
+        // A part of a stream is in memory. Two of them fit the budget, one read while one is sent;
+        // late in a very long stream they are larger and go one by one.
+        let cap = (self.engine.options().memory / 2).max(STREAM_PART);
         StreamPlan::new(&self.target_limits, self.policy(), self.job.expected_size, cap).map_err(
             |e| {
                 self.unplannable(&e)

@@ -53,6 +53,11 @@ impl Durability {
         Self(Arc::new(Inner { policy, ..Inner::default() }))
     }
 
+    /// Whether files are forced to the disk at all.
+    pub(crate) fn syncs(&self) -> bool {
+        self.0.policy != FsyncPolicy::Never
+    }
+
     /// Makes `staged`, of `size` bytes, durable and then visible.
     ///
     /// While one group is being flushed the next one gathers, so that the number of flushes

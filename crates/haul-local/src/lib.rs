@@ -10,6 +10,7 @@ mod source;
 mod staged;
 mod stdio;
 mod target;
+mod writeback;
 
 pub use durable::{Durability, FsyncPolicy};
 pub use source::LocalSource;

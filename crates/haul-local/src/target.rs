@@ -16,6 +16,7 @@ use haul_core::{
 use crate::blocking;
 use crate::durable::Durability;
 use crate::staged::{self, Staged, write_all_at};
+use crate::writeback;
 
 /// Bytes gathered before a write: large enough that the hop to a blocking thread does not show.
 const BATCH: usize = 1 << 20;
@@ -84,6 +85,7 @@ impl LocalUpload {
 impl Upload for LocalUpload {
     fn put(&self, chunk: ChunkSpec, payload: Payload) -> BoxFuture<'static, Result<Receipt>> {
         let (file, location) = (Arc::clone(&self.file), self.location.clone());
+        let durable = self.durability.syncs();
         async move {
             let mut writer = Writer { file, location, at: chunk.range.start, batch: Vec::new() };
             let mut reader = payload.open();
@@ -97,6 +99,9 @@ impl Upload for LocalUpload {
                 }
             }
             writer.flush().await?;
+            if durable {
+                writeback::start(&writer.file, chunk.range);
+            }
             Ok(Receipt { chunk, sums: reader.sums(), etag: None })
         }
         .boxed()
