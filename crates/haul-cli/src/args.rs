@@ -206,7 +206,11 @@ impl From<Fsync> for FsyncPolicy {
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     let bare = text.parse().map(Duration::from_secs);
     let time = bare.or_else(|_| humantime::parse_duration(text)).map_err(|e| e.to_string())?;
-    if time < Duration::from_secs(1) { Err("at least 1s".to_owned()) } else { Ok(time) }
+    if (Duration::from_secs(1)..=Duration::from_hours(24)).contains(&time) {
+        Ok(time)
+    } else {
+        Err("from 1s to 24h".to_owned())
+    }
 }
 
 /// Which store, and as whom.

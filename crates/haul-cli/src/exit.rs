@@ -54,8 +54,13 @@ fn code(kind: ErrorKind) -> Exit {
 pub(crate) fn explain(error: &anyhow::Error, verbose: bool) -> Exit {
     let known = error.downcast_ref::<haul::Error>();
     let exit = known.map_or(Exit::Failed, |e| code(e.kind()));
-    if known.is_some_and(|e| matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::Cancelled)) {
-        return exit; // signals say what they did; a broken pipe ends quietly
+    match known.map(haul::Error::kind) {
+        Some(ErrorKind::BrokenPipe) => return exit, // ends quietly
+        Some(ErrorKind::Cancelled) => {
+            output::note("haul: stopped before it was complete");
+            return exit;
+        }
+        _ => {}
     }
     let hint = known.and_then(haul::Error::hint);
     let line = match hint {

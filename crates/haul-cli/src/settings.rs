@@ -24,7 +24,7 @@ pub(crate) fn mover(
     let mut options = Options::default();
     let requests = transfer.concurrency.requests();
     options.engine.concurrency = requests;
-    options.engine.lanes = cores().min(requests);
+    options.engine.lanes = haul::lanes_for(requests);
     options.engine.memory = transfer.memory.0;
     options.engine.retry = RetryPolicy::with_tries(transfer.retries.saturating_add(1));
     options.engine.stall = transfer.timeout;
@@ -33,7 +33,8 @@ pub(crate) fn mover(
         options.engine.part = PlanPolicy { part_size: size.0, explicit: true };
     }
     options.fsync = transfer.fsync.into();
-    let base = s3(store, requests);
+    let mut base = s3(store, requests);
+    base.timeout = transfer.timeout;
     (options.source, options.dest) = (base.clone(), base);
     if let Some(other) = other {
         let set = |slot: &mut Option<String>, value: &Option<String>| {
@@ -69,10 +70,6 @@ fn s3(store: &StoreArgs, requests: usize) -> S3Options {
     s3.path_style = store.addressing.map(|a| a == Addressing::Path);
     s3.requests = requests;
     s3
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Attributes from flags.

@@ -200,7 +200,7 @@ impl Error {
     /// Adds the way out, shown to the user after the message.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        self.0.hint = Some(redact::for_display(&hint.into()));
         self
     }
 

@@ -13,7 +13,8 @@ use crate::report::Report;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// Guaranteed, first: an item begins. The size is unknown for streams.
+    /// Guaranteed once the source was found; only `Retrying` may come before it, and a `Note` about a
+    /// detour may be followed by another: an item begins. The size is unknown for streams.
     ItemStarted {
         /// The source, redacted.
         from: String,

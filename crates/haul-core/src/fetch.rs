@@ -18,8 +18,9 @@ use crate::gate::GatePermit;
 use crate::limits::SourceLimits;
 use crate::meter::Meter;
 use crate::range::ByteRange;
+use crate::report::Verified;
 use crate::retry::{Backoff, RetryPolicy};
-use crate::source::{Body, ReadAt};
+use crate::source::{Body, Meta, ReadAt};
 use crate::stall;
 use crate::throttle::Throttle;
 
@@ -124,7 +125,7 @@ impl FetchReader {
             match self.attempt().await {
                 Ok(bytes) => {
                     if let Some(throttle) = &self.inner.rules.throttle {
-                        throttle.take(bytes.len()).await;
+                        throttle.take(bytes.len(), |_| ()).await;
                     }
                     return Ok(Some(bytes));
                 }
@@ -138,7 +139,7 @@ impl FetchReader {
                 }
             }
         }
-        self.recheck().await?;
+        self.recheck().await?; // an empty range read nothing yet
         Ok(None)
     }
 
@@ -172,11 +173,15 @@ impl FetchReader {
 
     async fn take_in(&mut self, bytes: &Bytes) -> Result<()> {
         let last = self.at + bytes.len() as u64 == self.range.end;
+        self.hasher.update(bytes);
         if last {
             self.body = None; // the request is over: let the next one in
             self.recheck().await?;
+            if self.range == ByteRange::new(0, self.inner.source.meta().size) {
+                // All of the source in one range: compared before the target has all of it.
+                compare(self.inner.source.meta(), &self.sums())?;
+            }
         }
-        self.hasher.update(bytes);
         self.at += bytes.len() as u64;
         if self.inner.limits.network {
             self.inner.meter.add_wire(bytes.len() as u64);
@@ -210,10 +215,28 @@ impl FetchReader {
     }
 }
 
+/// Compares the bytes that came with what the source says it holds. `None`: it does not say.
+pub(crate) fn compare(meta: &Meta, whole: &Sums) -> Result<Option<Verified>> {
+    let wrong =
+        |what: String| Err(Error::new(ErrorKind::Verification, Op::Verify, &meta.location, what));
+    if whole.len() != meta.size {
+        return wrong(format!("{} bytes arrived instead of {}", whole.len(), meta.size));
+    }
+    let Some(expected) = meta.checksum else { return Ok(None) };
+    match whole.get(expected.algorithm) {
+        Some(actual) if actual == expected => Ok(Some(Verified::Checksum(expected.algorithm))),
+        Some(_) => wrong(format!(
+            "the {} of the bytes that arrived is not the one that the store keeps",
+            expected.algorithm
+        )),
+        None => Ok(None),
+    }
+}
+
 /// Waits for `work`, at most `limit`; the error is the limit that was passed.
 async fn timed<F: Future>(limit: Option<Duration>, work: F) -> Result<F::Output, Duration> {
     match limit {
-        Some(limit) => tokio::time::timeout(limit, work).await.map_err(|_| limit),
+        Some(limit) => stall::within(limit, work).await.ok_or(limit),
         None => Ok(work.await),
     }
 }

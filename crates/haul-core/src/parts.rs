@@ -43,6 +43,14 @@ impl PartReader {
         Self { source, rest: Bytes::new(), algorithms }
     }
 
+    /// Whether the stream has ended, after parts that filled up.
+    pub(crate) async fn at_end(&mut self) -> Result<bool> {
+        if self.rest.is_empty() {
+            self.rest = self.source.read().await?.unwrap_or_default();
+        }
+        Ok(self.rest.is_empty())
+    }
+
     /// Reads the part that `spec` describes, or as much of it as the stream still holds.
     pub(crate) async fn next(&mut self, spec: ChunkSpec) -> Result<Part> {
         let (mut segments, mut have) = (Vec::new(), 0u64);

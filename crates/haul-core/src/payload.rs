@@ -28,7 +28,7 @@ pub struct Payload {
 #[derive(Debug, Clone)]
 enum Content {
     Memory { segments: Arc<[Bytes]>, sums: Sums },
-    Range(Fetcher),
+    Range { fetcher: Fetcher, ahead: Option<Sums> },
 }
 
 /// Who wants to know about bytes that are handed over.
@@ -59,7 +59,20 @@ impl Payload {
 
     /// A chunk that is read from the source as it is needed.
     pub fn range(chunk: ChunkSpec, fetcher: Fetcher, tracker: Arc<Tracker>) -> Self {
-        Self { chunk, content: Content::Range(fetcher), tracker }
+        Self { chunk, content: Content::Range { fetcher, ahead: None }, tracker }
+    }
+
+    /// Reads the chunk once for its checksums, where it is not in memory and reading it again is
+    /// cheap.
+    pub async fn sum_up(mut self) -> Result<Self> {
+        if let Content::Range { fetcher, ahead } = &mut self.content
+            && fetcher.cheap_reread()
+        {
+            let mut reader = fetcher.open(self.chunk.range);
+            while reader.next().await?.is_some() {}
+            *ahead = Some(reader.sums());
+        }
+        Ok(self)
     }
 
     /// Bytes in the chunk.
@@ -76,23 +89,16 @@ impl Payload {
     pub fn segments(&self) -> Option<&[Bytes]> {
         match &self.content {
             Content::Memory { segments, .. } => Some(segments),
-            Content::Range(_) => None,
+            Content::Range { .. } => None,
         }
     }
 
-    /// The checksums before the first byte is handed over: known when the chunk is in memory,
-    /// found by an extra pass when the source is cheap to read again, `None` otherwise.
-    pub async fn sums_ahead(&self) -> Result<Option<Sums>> {
+    /// The checksums before the first byte is handed over: known when the chunk is in memory or
+    /// was summed up.
+    pub fn sums_ahead(&self) -> Option<&Sums> {
         match &self.content {
-            Content::Memory { sums, .. } => Ok(Some(sums.clone())),
-            Content::Range(fetcher) if fetcher.cheap_reread() => {
-                let mut reader = fetcher.open(self.chunk.range);
-                while let Some(bytes) = reader.next().await? {
-                    self.tracker.pulse.beat(bytes.len());
-                }
-                Ok(Some(reader.sums()))
-            }
-            Content::Range(_) => Ok(None),
+            Content::Memory { sums, .. } => Some(sums),
+            Content::Range { ahead, .. } => ahead.as_ref(),
         }
     }
 
@@ -110,7 +116,7 @@ impl Payload {
             Content::Memory { segments, sums } => {
                 Feed::Memory { segments: Arc::clone(segments), next: 0, sums: sums.clone() }
             }
-            Content::Range(fetcher) => Feed::Range(Box::new(fetcher.open(self.chunk.range))),
+            Content::Range { fetcher, .. } => Feed::Range(Box::new(fetcher.open(self.chunk.range))),
         };
         PayloadReader { feed, done: 0, len: self.len(), tracker: Arc::clone(&self.tracker) }
     }
@@ -144,7 +150,7 @@ impl PayloadReader {
         };
         let Some(bytes) = bytes else { return Ok(None) };
         if let Some(throttle) = &self.tracker.throttle {
-            throttle.take(bytes.len()).await;
+            throttle.take(bytes.len(), |n| self.tracker.pulse.beat(n)).await;
         }
         self.done += bytes.len() as u64;
         self.tracker.chunk.reach(self.done);

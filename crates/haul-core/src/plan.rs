@@ -146,6 +146,9 @@ impl StreamPlan {
     ) -> Result<Self, PlanError> {
         let (min, max) = (*target.part.start(), (*target.part.end()).min(cap));
         let mut first = checked_part_size(target, policy)?;
+        if policy.explicit && first > max {
+            return Err(PlanError::PartSize { part_size: first, min, max });
+        }
         if let Some(size) = expected {
             let needed = size.div_ceil(target.max_parts);
             if needed > first {

@@ -57,15 +57,27 @@ fn is_unsafe(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Hides user info and secret query parameters of anything that looks like an `http(s)` URL.
+/// Hides user info and secret query parameters of everything that looks like an `http(s)` URL.
 fn redact_url(text: &str) -> Cow<'_, str> {
-    let Some(start) = text.find("http://").or_else(|| text.find("https://")) else {
+    let next = |text: &str| ["http://", "https://"].iter().filter_map(|s| text.find(s)).min();
+    if next(text).is_none() {
         return Cow::Borrowed(text);
-    };
-    let (before, url) = text.split_at(start);
+    }
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(start) = next(rest) {
+        let (before, url) = rest.split_at(start);
+        let (url, after) = url.split_at(url.find(char::is_whitespace).unwrap_or(url.len()));
+        out.push_str(before);
+        out.push_str(&redact_one(url));
+        rest = after;
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+fn redact_one(url: &str) -> String {
     let (scheme, rest) = url.split_at(url.find("://").map_or(0, |i| i + 3));
-    let authority_end = rest.find(['/', '?', ' ']).unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(authority_end);
+    let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let authority = match authority.rsplit_once('@') {
         Some((_, host)) => format!("***@{host}"),
         None => authority.to_owned(),
@@ -74,7 +86,7 @@ fn redact_url(text: &str) -> Cow<'_, str> {
         Some((path, query)) => format!("{path}?{}", redact_query(query)),
         None => tail.to_owned(),
     };
-    Cow::Owned(format!("{before}{scheme}{authority}{tail}"))
+    format!("{scheme}{authority}{tail}")
 }
 
 fn redact_query(query: &str) -> String {
@@ -98,6 +110,17 @@ mod tests {
         );
         assert!(!shown.contains("pw") && !shown.contains("AK") && !shown.contains("=T"), "{shown}");
         assert!(shown.contains("X-Amz-Date=1"), "{shown}");
+    }
+
+    #[test]
+    fn every_url_is_looked_at() {
+        let text = "https://a/?X-Amz-Signature=s1 then http://me@b/?sig=s2 done";
+        let shown = for_display(text);
+        assert!(
+            !shown.contains("s1") && !shown.contains("s2") && !shown.contains("me@"),
+            "{shown}"
+        );
+        assert!(shown.ends_with(" done"), "{shown}");
     }
 
     #[test]

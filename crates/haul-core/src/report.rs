@@ -12,8 +12,6 @@ use crate::checksum::Algorithm;
 pub enum Verified {
     /// A checksum over the whole was compared with one that the other side stores or computed.
     Checksum(Algorithm),
-    /// The store checked a checksum of every part as it arrived.
-    PartChecksums(Algorithm),
     /// The copy was made and checked by the store itself.
     Server,
     /// Every range and every length was checked, but the other side has no checksum to compare.
@@ -24,7 +22,6 @@ impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Checksum(a) => write!(f, "{a}"),
-            Self::PartChecksums(a) => write!(f, "{a} of every part"),
             Self::Server => f.write_str("by the store"),
             Self::Size => f.write_str("size only"),
         }

@@ -33,9 +33,27 @@ impl Pulse {
         self.0.fetch_or(HANDED_OVER, Ordering::Relaxed);
     }
 
+    /// Starts over, for another try.
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Waits for `work`, at most `limit`. The time is taken in quarters, each of which starts when it is
+/// looked at: a thread that was held up by a disk for longer than the limit counts one quarter, and
+/// what arrived meanwhile is seen first.
+pub async fn within<F: Future>(limit: Duration, work: F) -> Option<F::Output> {
+    let mut work = pin!(work);
+    for _ in 0..4 {
+        if let Ok(output) = tokio::time::timeout(limit / 4, &mut work).await {
+            return Some(output);
+        }
+    }
+    None
 }
 
 /// The error of a stall.
@@ -60,7 +78,8 @@ pub async fn watch<T>(
             Err(_) if pulse.read() != seen => (seen, quiet) = (pulse.read(), Duration::ZERO),
             Err(_) => quiet += step,
         }
-        let allowed = if seen & HANDED_OVER == 0 { limit } else { limit * ANSWER_PERIODS };
+        let allowed =
+            if seen & HANDED_OVER == 0 { limit } else { limit.saturating_mul(ANSWER_PERIODS) };
         if quiet >= allowed {
             return Err(on_stall());
         }

@@ -25,8 +25,20 @@ impl Throttle {
         Self { rate: rate.max(1), paid_until: Arc::new(Mutex::new(Instant::now())) }
     }
 
-    /// Waits until `bytes` may move.
-    pub async fn take(&self, bytes: usize) {
+    /// Waits until `bytes` may move. `beat` hears of every piece of at most a second: waiting for
+    /// leave is no stall.
+    pub async fn take(&self, bytes: usize, mut beat: impl FnMut(usize)) {
+        let most = usize::try_from(self.rate).unwrap_or(usize::MAX);
+        let mut left = bytes;
+        while left > 0 {
+            let piece = left.min(most);
+            self.take_piece(piece).await;
+            beat(piece);
+            left -= piece;
+        }
+    }
+
+    async fn take_piece(&self, bytes: usize) {
         let cost = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         let until = {
             let mut paid = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +60,7 @@ mod tests {
         let start = Instant::now();
         let take = |t: Throttle| async move {
             for _ in 0..40 {
-                t.take(256 << 10).await;
+                t.take(256 << 10, |_| ()).await;
             }
         };
         futures::join!(take(throttle.clone()), take(throttle.clone()));

@@ -11,7 +11,7 @@ use crate::budget::Budget;
 use crate::checksum::Sums;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::event::Event;
-use crate::fetch::{FetchRules, Fetcher};
+use crate::fetch::{FetchRules, Fetcher, compare};
 use crate::handle::{JobContext, TransferHandle};
 use crate::lanes::Lanes;
 use crate::limits::{Order, SourceLimits, TargetLimits};
@@ -156,15 +156,71 @@ impl Engine {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T>>,
     {
+        // Boxed: requests are large futures, and callers nest.
+        cx.cancel
+            .run_until_cancelled(Box::pin(self.retrying_to_the_end(policy, cx, attempt)))
+            .await
+            .unwrap_or_else(|| Err(Error::cancelled(Op::Open, location)))
+    }
+
+    /// The same without an ear for cancellation, for what must not be dropped half-way.
+    async fn retrying_to_the_end<T, F, Fut>(
+        &self,
+        policy: RetryPolicy,
+        cx: &JobContext,
+        attempt: F,
+    ) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
         let tell = |e: &Error, attempt, wait| {
             cx.meter.add_retry();
             cx.events.send(Event::Retrying { error: e.to_string(), attempt, wait });
         };
-        // Boxed: requests are large futures, and callers nest.
-        cx.cancel
-            .run_until_cancelled(Box::pin(policy.run(attempt, tell)))
-            .await
-            .unwrap_or_else(|| Err(Error::cancelled(Op::Open, location)))
+        policy.run(attempt, tell).await
+    }
+
+    /// Begins something that must not be dropped half-way, because it might stay in the store: when
+    /// the job is cancelled meanwhile, what has begun is discarded.
+    pub async fn beginning<T, F, Fut, D, DFut>(
+        &self,
+        cx: &JobContext,
+        location: &str,
+        begin: F,
+        discard: D,
+    ) -> Result<T>
+    where
+        T: Clone,
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+        D: Fn(T) -> DFut,
+        DFut: Future<Output = Result<()>>,
+    {
+        let policy = self.options.retry.first_contact();
+        let mut beginning = Box::pin(self.retrying_to_the_end(policy, cx, begin));
+        if let Some(begun) = cx.cancel.run_until_cancelled(&mut beginning).await {
+            return begun;
+        }
+        if let Ok(Ok(begun)) = tokio::time::timeout(ABORT_DEADLINE, beginning).await {
+            self.clean_up(cx, location, || discard(begun.clone())).await;
+        }
+        Err(Error::cancelled(Op::Begin, location))
+    }
+
+    /// Discards what a failed job left, by the retry policy, for 5 s at most. A failure to clean up
+    /// is a warning: the job's own error matters more.
+    pub async fn clean_up<F, Fut>(&self, cx: &JobContext, location: &str, attempt: F)
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<()>>,
+    {
+        let cleaning = Box::pin(self.retrying_to_the_end(self.options.retry, cx, attempt));
+        match tokio::time::timeout(ABORT_DEADLINE, cleaning).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!("{e} ({})", e.hint().unwrap_or("it may be left behind")),
+            Err(_) => tracing::warn!("gave up cleaning up {location}: parts may be left behind"),
+        }
     }
 
     /// Moves one object as part of a job of the caller's.
@@ -211,8 +267,8 @@ impl Run {
         let mut policy = options.part;
         if self.target_limits.order == Order::Sequential && !policy.explicit {
             // Twice as many chunks as requests must fit, so that all connections stay busy while
-            // chunks wait for their turn.
-            let fitting = options.memory / (2 * options.concurrency.max(1) as u64);
+            // chunks wait for their turn; see `with_slack` for the three quarters.
+            let fitting = options.memory * 3 / 4 / (2 * options.concurrency.max(1) as u64);
             policy.part_size = policy.part_size.min(fitting).max(SLICE as u64);
         }
         policy
@@ -233,17 +289,16 @@ impl Run {
         );
         let upload = self.begin(Some(plan.clone()), attributes).await?;
         let sink = self.sink(Arc::clone(&upload), Some(fetcher));
-        let moved = self.put_ranges(&plan, sink, &meta).await;
+        let moved = self.put_ranges(&plan, sink).await;
         self.conclude(&*upload, moved, Some(&meta)).await
     }
 
-    async fn put_ranges(&self, plan: &ChunkPlan, sink: Sink, meta: &Meta) -> Result<Vec<Receipt>> {
+    async fn put_ranges(&self, plan: &ChunkPlan, sink: Sink) -> Result<Vec<Receipt>> {
         let ahead = if sink.order() == Order::Sequential { 2 } else { 1 };
         let workers = self.engine.options().concurrency.max(1) * ahead;
         let workers = workers.min(usize::try_from(plan.chunks()).unwrap_or(usize::MAX));
         let (budget, costs) = (self.engine.budget.clone(), sink.clone());
         let chunks = plan.iter();
-        let expect = (plan.chunks() == 1).then(|| meta.clone());
         let produce = |queue: Queue<Item>| async move {
             for chunk in chunks {
                 let permit = budget.acquire(costs.cost(chunk)).await;
@@ -252,8 +307,8 @@ impl Run {
             Ok(())
         };
         let work = move |item: Item| {
-            let (sink, expect) = (sink.clone(), expect.clone());
-            async move { sink.land(item, expect.as_ref()).await }
+            let sink = sink.clone();
+            async move { sink.land(item).await }
         };
         workers::run(self.engine.crew(workers), &self.cx.cancel, produce, work).await
     }
@@ -277,7 +332,12 @@ impl Run {
             let mut last = first.last;
             queue.push(first.into_item(permit)).await?;
             while !last {
-                let spec = chunks.next().ok_or_else(|| too_long(&from, capacity))?;
+                let Some(spec) = chunks.next() else {
+                    if parts.at_end().await? {
+                        break;
+                    }
+                    return Err(too_long(&from, capacity));
+                };
                 let permit = budget.acquire(spec.range.len()).await;
                 let part = parts.next(spec).await?;
                 last = part.last;
@@ -289,7 +349,7 @@ impl Run {
         };
         let work = move |item: Item| {
             let sink = sink.clone();
-            async move { sink.land(item, None).await }
+            async move { sink.land(item).await }
         };
         let workers = self.engine.options().concurrency;
         let moved = workers::run(self.engine.crew(workers), &self.cx.cancel, produce, work).await;
@@ -309,6 +369,13 @@ impl Run {
     }
 
     fn plan(&self, size: u64) -> Result<ChunkPlan> {
+        let (options, ordered) = (self.engine.options(), self.target_limits.order);
+        let most = options.memory.max(STREAM_PART);
+        if ordered == Order::Sequential && options.part.part_size > most && size > most {
+            let what = "chunks that wait for their turn are in memory, and this part size is more";
+            return Err(Error::new(ErrorKind::Invalid, Op::Begin, &self.from, what)
+                .with_hint("a smaller --part-size, or a larger --memory"));
+        }
         self.cx.meter.set_total(size);
         plan::plan(size, &self.target_limits, self.policy()).map_err(|e| self.unplannable(&e))
     }
@@ -342,9 +409,10 @@ impl Run {
         attributes: Attributes,
     ) -> Result<Arc<dyn Upload>> {
         let spec = UploadSpec { plan, attributes, overwrite: self.job.overwrite };
-        let first = self.engine.options().retry.first_contact();
         let to = self.job.target.location();
-        self.engine.retrying(first, &self.cx, &to, || self.job.target.begin(&spec)).await
+        let begin = || self.job.target.begin(&spec);
+        let discard = |upload: Arc<dyn Upload>| async move { upload.abort().await };
+        self.engine.beginning(&self.cx, &to, begin, discard).await
     }
 
     fn sink(&self, upload: Arc<dyn Upload>, fetcher: Option<Fetcher>) -> Sink {
@@ -370,11 +438,8 @@ impl Run {
             Err(e) => Err(e),
         };
         if committed.is_err() {
-            match tokio::time::timeout(ABORT_DEADLINE, upload.abort()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(e)) => tracing::warn!("{e}"),
-                Err(_) => tracing::warn!("gave up cleaning up {}", self.job.target.location()),
-            }
+            let to = self.job.target.location();
+            self.engine.clean_up(&self.cx, &to, || upload.abort()).await;
         }
         committed
     }
@@ -402,18 +467,23 @@ impl Run {
                 .unwrap_or_else(|_| Err(stall::stalled(Op::Commit, &to, COMMIT_DEADLINE)))
         };
         let policy = self.engine.options().retry;
-        let committed = self.engine.retrying(policy, &self.cx, &to, attempt).await?;
+        let committed = if self.target_limits.network {
+            self.engine.retrying(policy, &self.cx, &to, attempt).await?
+        } else {
+            // An fsync cannot be interrupted, and a rename is done or not: wait for the answer.
+            self.engine.retrying_to_the_end(policy, &self.cx, attempt).await?
+        };
         Ok(Outcome { whole, committed, source_verified })
     }
 
     fn report(&self, outcome: Outcome, started: Instant) -> Report {
         let Outcome { whole, committed, source_verified } = outcome;
         // A side without a network needs no proof; a network side without one leaves "size only".
-        let read = if self.source_limits.network { source_verified } else { Some(Verified::Size) };
-        let wrote =
-            if self.target_limits.network { committed.verified } else { Some(Verified::Size) };
+        let read = (self.source_limits.network, source_verified.unwrap_or(Verified::Size));
+        let wrote = (self.target_limits.network, committed.verified.unwrap_or(Verified::Size));
         let verified = match (read, wrote) {
-            (Some(Verified::Size), Some(v)) | (Some(v), Some(_)) => v,
+            ((true, Verified::Size), _) | (_, (true, Verified::Size)) => Verified::Size,
+            (_, (true, v)) | ((true, v), _) => v,
             _ => Verified::Size,
         };
         Report {
@@ -427,26 +497,6 @@ impl Run {
             etag: committed.etag,
             version_id: committed.version_id,
         }
-    }
-}
-
-/// Compares the bytes that came with what the source says it holds.
-pub(crate) fn compare(meta: &Meta, whole: &Sums) -> Result<Option<Verified>> {
-    let wrong =
-        |what: String| Err(Error::new(ErrorKind::Verification, Op::Verify, &meta.location, what));
-    if whole.len() != meta.size {
-        return wrong(format!("{} bytes arrived instead of {}", whole.len(), meta.size));
-    }
-    let Some(expected) = meta.checksum else {
-        return Ok(None);
-    };
-    match whole.get(expected.algorithm) {
-        Some(actual) if actual == expected => Ok(Some(Verified::Checksum(expected.algorithm))),
-        Some(_) => wrong(format!(
-            "the {} of the bytes that arrived is not the one that the store keeps",
-            expected.algorithm
-        )),
-        None => Ok(None),
     }
 }
 

@@ -19,11 +19,13 @@ use crate::lanes::Lanes;
 pub struct Queue<T>(async_channel::Sender<T>);
 
 impl<T> Queue<T> {
-    /// Waits for room and adds an item. An error means that the workers have stopped; the reason
-    /// is theirs to tell.
+    /// Waits for room and adds an item. When the workers have stopped it waits for ever: [`run`]
+    /// ends the producer then, and the reason is theirs to tell.
     pub async fn push(&self, item: T) -> Result<()> {
-        let stopped = |_| Error::cancelled(Op::Write, "the queue");
-        self.0.send(item).await.map_err(stopped)
+        match self.0.send(item).await {
+            Ok(()) => Ok(()),
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
@@ -62,6 +64,8 @@ where
         let first_failure = Arc::clone(&first_failure);
         let runs = async move {
             let mut results = Vec::new();
+            // A worker that panics must stop the rest, who may wait for it.
+            let crashed = stop.clone().drop_guard();
             let all = async {
                 while let Ok(item) = rx.recv().await {
                     results.push(work(item).await?);
@@ -72,6 +76,7 @@ where
                 keep_first(&first_failure, e);
                 stop.cancel();
             }
+            crashed.disarm();
             results
         };
         tasks.spawn_on(runs, &crew.lanes.handle(worker));
@@ -151,6 +156,19 @@ mod tests {
         };
         let e = run(four(), &CancellationToken::new(), numbers, work).await.unwrap_err();
         assert_eq!(e.detail(), "three");
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_panics_stops_the_rest() {
+        for workers in [1, 4] {
+            let work = move |i: u64| async move {
+                assert!(i != 3, "three");
+                if workers == 1 { Ok(i) } else { std::future::pending::<Result<u64>>().await }
+            };
+            let crew = Crew { workers, lanes: Lanes::none() };
+            let e = run(crew, &CancellationToken::new(), numbers, work).await.unwrap_err();
+            assert_eq!(e.detail(), "it crashed");
+        }
     }
 
     #[tokio::test]

@@ -4,14 +4,13 @@
 //! reported as done only after that, unless the user chose otherwise.
 
 use std::collections::BTreeSet;
-use std::os::fd::AsRawFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use haul_core::{Error, Op, Result};
 use tokio::sync::oneshot;
 
 use crate::blocking;
-use crate::staged::{Staged, device_of};
+use crate::staged::Staged;
 
 /// When files are forced to the disk before they become visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,23 +93,18 @@ fn alone(mut staged: Staged, policy: FsyncPolicy) -> Result<()> {
     }
     sync_file(&staged)?;
     staged.publish()?;
-    sync_folder(&staged)
+    staged.sync_folder()
 }
 
 fn sync_file(staged: &Staged) -> Result<()> {
     staged.file.sync_all().map_err(|e| Error::io(Op::Commit, staged.location(), e))
 }
 
-fn sync_folder(staged: &Staged) -> Result<()> {
-    rustix::fs::fsync(&*staged.folder)
-        .map_err(|e| Error::io(Op::Commit, staged.location(), e.into()))
-}
-
 /// Flushes a group: one flush a file system when there are several files, then the renames, then
-/// one flush a folder.
-fn flush(group: Vec<Waiting>) {
+/// the folders. Files whose job has been given up are left out, and vanish.
+fn flush(mut group: Vec<Waiting>) {
+    group.retain(|w| !w.done.is_closed());
     let together = group.len() > 1 && sync_file_systems(&group);
-    let mut folders = BTreeSet::new();
     let mut published = Vec::new();
     for mut waiting in group {
         let ready = if together { Ok(()) } else { sync_file(&waiting.staged) };
@@ -119,9 +113,15 @@ fn flush(group: Vec<Waiting>) {
             Err(e) => drop(waiting.done.send(Err(e))),
         }
     }
+    // A folder is flushed once for all of its files, unless that fails: then each hears why.
+    let mut flushed = BTreeSet::new();
     for waiting in published {
-        let first = folders.insert(waiting.staged.folder.as_raw_fd());
-        let synced = if first { sync_folder(&waiting.staged) } else { Ok(()) };
+        let folder = waiting.staged.folder_id();
+        let known = folder.is_some_and(|f| flushed.contains(&f));
+        let synced = if known { Ok(()) } else { waiting.staged.sync_folder() };
+        if synced.is_ok() {
+            flushed.extend(folder);
+        }
         drop(waiting.done.send(synced));
     }
 }
@@ -131,7 +131,7 @@ fn flush(group: Vec<Waiting>) {
 #[cfg(target_os = "linux")]
 fn sync_file_systems(group: &[Waiting]) -> bool {
     let mut devices = BTreeSet::new();
-    group.iter().all(|w| match device_of(&w.staged.file) {
+    group.iter().all(|w| match w.staged.device() {
         Ok(device) if devices.insert(device) => rustix::fs::syncfs(&*w.staged.file).is_ok(),
         Ok(_) => true,
         Err(_) => false,

@@ -20,7 +20,8 @@ pub use target::LocalTarget;
 use haul_core::lanes;
 use haul_core::{Error, ErrorKind, Op, Result};
 
-/// Runs blocking work off the async threads. A lane may block: it is there for nothing else.
+/// Runs work on files off the async threads. A lane may wait for a disk: it is there for nothing
+/// else.
 async fn blocking<T: Send + 'static>(
     op: Op,
     location: &str,
@@ -29,6 +30,16 @@ async fn blocking<T: Send + 'static>(
     if lanes::current().is_some() {
         return work();
     }
+    waiting(op, location, work).await
+}
+
+/// Runs work that may wait for somebody else, such as the reader of a pipe: off every async thread,
+/// so that a cancelled job does not have to wait with it.
+async fn waiting<T: Send + 'static>(
+    op: Op,
+    location: &str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
         Err(Error::new(ErrorKind::Io, op, location, "the file system call crashed").with_source(e))
     })

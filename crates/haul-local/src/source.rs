@@ -98,6 +98,13 @@ impl OpenFile {
         let file = File::options().read(true).custom_flags(nonblock).open(&path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         refuse_special(&metadata, &location)?;
+        // Files of /proc and the like claim to be empty and are not.
+        if metadata.len() == 0 && file.read_at(&mut [0], 0).map_err(io)? > 0 {
+            let what = "it does not say how long it is";
+            return Err(
+                Error::new(ErrorKind::Invalid, Op::Open, &location, what).with_hint(PIPE_IT)
+            );
+        }
         #[cfg(target_os = "linux")]
         let _hint_only = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         let meta = Meta {
@@ -113,6 +120,9 @@ impl OpenFile {
     }
 }
 
+/// The way out for what can only be read as a stream.
+const PIPE_IT: &str = "a stream can be piped in: haul cp - DEST < SOURCE";
+
 fn refuse_special(metadata: &Metadata, location: &str) -> Result<()> {
     let kind = metadata.file_type();
     let refuse = |what: &str, hint: &str| {
@@ -123,7 +133,7 @@ fn refuse_special(metadata: &Metadata, location: &str) -> Result<()> {
         return refuse("a folder, and a single file is needed", "name a file");
     }
     if kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device() {
-        return refuse("no regular file", "a stream can be piped in: haul cp - DEST < SOURCE");
+        return refuse("no regular file", PIPE_IT);
     }
     Ok(())
 }

@@ -95,9 +95,7 @@ impl Staged {
         if self.plan.overwrite {
             rustix::fs::renameat(folder, from, folder, to).map_err(io)?;
         } else {
-            // A hard link fails when the name exists, on every file system.
-            rustix::fs::linkat(folder, from, folder, to, AtFlags::empty()).map_err(io)?;
-            rustix::fs::unlinkat(folder, from, AtFlags::empty()).map_err(io)?;
+            rename_if_absent(folder, from, to).map_err(io)?;
         }
         self.published = true;
         Ok(())
@@ -145,12 +143,31 @@ fn mode_for(folder: &OwnedFd, name: &std::ffi::OsStr, plan: &Plan, location: &st
     if kind == FileType::Directory {
         return refuse(ErrorKind::Invalid, "it is a folder");
     }
+    if !matches!(kind, FileType::RegularFile | FileType::Symlink) {
+        return refuse(ErrorKind::Invalid, "it is no regular file, and would be replaced");
+    }
     if !plan.overwrite {
         return refuse(ErrorKind::AlreadyExists, "it exists already");
     }
     // Never setuid or setgid: what is written came from elsewhere.
     let keep = kind == FileType::RegularFile;
     Ok(if keep { Mode::from_raw_mode(there.st_mode & 0o777) } else { usual })
+}
+
+/// Renames unless the name is taken. Not every file system knows such a rename; a hard link refuses
+/// a taken name as well, but not every file system has those.
+fn rename_if_absent(folder: &OwnedFd, from: &str, to: &std::ffi::OsStr) -> rustix::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::Errno;
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(folder, from, folder, to, flags) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            done => return done,
+        }
+    }
+    rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())?;
+    rustix::fs::unlinkat(folder, from, AtFlags::empty())
 }
 
 fn create_temporary(folder: &OwnedFd, mode: Mode) -> rustix::io::Result<(String, File)> {
@@ -178,9 +195,16 @@ pub(crate) fn write_all_at(file: &File, slices: &[Bytes], mut offset: u64) -> st
     })
 }
 
-/// Writes all `slices` to a stream. Blocking.
-pub(crate) fn write_all(file: &File, slices: &[Bytes]) -> std::io::Result<()> {
-    each_write(slices, |iov| Ok(rustix::io::retry_on_intr(|| rustix::io::writev(file, iov))?))
+/// Writes all `slices` to a stream; `full` waits for room where the stream does not. Blocking.
+pub(crate) fn write_all(file: &File, slices: &[Bytes], full: impl Fn()) -> std::io::Result<()> {
+    each_write(slices, |iov| {
+        loop {
+            match rustix::io::retry_on_intr(|| rustix::io::writev(file, iov)) {
+                Err(rustix::io::Errno::AGAIN) => full(),
+                written => return Ok(written?),
+            }
+        }
+    })
 }
 
 fn each_write(
@@ -201,7 +225,27 @@ fn each_write(
     Ok(())
 }
 
-/// The device a file is on, for grouping flushes.
-pub(crate) fn device_of(file: &File) -> std::io::Result<u64> {
-    Ok(file.metadata()?.dev())
+impl Staged {
+    /// The device that the file is on, for grouping flushes.
+    pub(crate) fn device(&self) -> std::io::Result<u64> {
+        Ok(self.file.metadata()?.dev())
+    }
+
+    /// Which folder it is in, for grouping flushes.
+    pub(crate) fn folder_id(&self) -> Option<(u64, u64)> {
+        let folder = rustix::fs::fstat(&*self.folder).ok()?;
+        Some((folder.st_dev, folder.st_ino))
+    }
+
+    /// Forces the folder's entry to the disk, and the entries of folders made for it. Blocking.
+    pub(crate) fn sync_folder(&self) -> Result<()> {
+        let io = |e: std::io::Error| Error::io(Op::Commit, self.location(), e);
+        rustix::fs::fsync(&*self.folder).map_err(|e| io(e.into()))?;
+        for made in &self.made_folders {
+            let parent = made.parent().filter(|p| !p.as_os_str().is_empty());
+            let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(io)?;
+            parent.sync_all().map_err(io)?;
+        }
+        Ok(())
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,8 +17,9 @@ use haul_core::{
     SourceLimits, Sums, Target, TargetLimits, Upload, UploadSpec,
 };
 
-use crate::blocking;
 use crate::staged::write_all;
+use crate::waiting;
+use rustix::event::{PollFd, PollFlags};
 
 /// Bytes that a pipe should hold: the most that Linux grants without privilege. The default of
 /// 64 KiB costs a switch between the processes every 64 KiB.
@@ -29,6 +30,11 @@ fn widen(fd: impl AsFd) {
     let _not_a_pipe = rustix::pipe::fcntl_setpipe_size(fd, PIPE_SIZE);
     #[cfg(not(target_os = "linux"))]
     drop((fd.as_fd(), PIPE_SIZE));
+}
+
+/// Waits for a descriptor that another program has set to not waiting. Blocking.
+fn wait_until(fd: BorrowedFd<'_>, ready: PollFlags) {
+    let _tried_again = rustix::event::poll(&mut [PollFd::new(&fd, ready)], None);
 }
 
 /// Standard input.
@@ -77,12 +83,15 @@ impl ReadStream for StdinStream {
                     Ok(0) => break,
                     Ok(n) => len += n,
                     Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+                        wait_until(std::io::stdin().as_fd(), PollFlags::IN);
+                    }
                     Err(e) => return Err(Error::io(Op::Read, "standard input", e)),
                 }
             }
             Ok((len > 0).then(|| slice.freeze(len)))
         };
-        blocking(Op::Read, "standard input", read).boxed()
+        waiting(Op::Read, "standard input", read).boxed()
     }
 }
 
@@ -136,9 +145,11 @@ impl Upload for PipeTarget {
                 segments.push(bytes);
             }
             let (file, location) = (Arc::clone(&this.file), this.location.clone());
-            let write =
-                move || write_all(&file, &segments).map_err(|e| Error::io(Op::Write, location, e));
-            blocking(Op::Write, &this.location, write).await?;
+            let write = move || {
+                let full = || wait_until(file.as_fd(), PollFlags::OUT);
+                write_all(&file, &segments, full).map_err(|e| Error::io(Op::Write, location, e))
+            };
+            waiting(Op::Write, &this.location, write).await?;
             Ok(Receipt { chunk, sums: reader.sums(), etag: None })
         }
         .boxed()

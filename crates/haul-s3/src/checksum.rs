@@ -9,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haul_core::{Algorithm, Checksum, Error, ErrorKind, Retry};
 
+use crate::error::Failure;
+
 /// What is known about a store's taste.
 ///
 /// haul starts with CRC64NVME on every request that carries bytes. Stores that predate it ignore
@@ -24,17 +26,21 @@ impl ChecksumPolicy {
         (!self.refused.load(Ordering::Relaxed)).then_some(Algorithm::Crc64Nvme)
     }
 
-    /// Looks at the failure of a request that carried a checksum: when the store does not know the
+    /// Looks at the failure of a request. When it carried a checksum and the store does not know the
     /// header, later requests go without, and this one is worth another try.
-    pub(crate) fn learn(&self, error: Error, code: Option<&str>) -> Error {
-        let unknown = error.kind() == ErrorKind::Unsupported
-            || matches!(code, Some("NotImplemented" | "InvalidArgument" | "InvalidRequest"))
-                && error.detail().to_ascii_lowercase().contains("checksum");
-        if unknown && !self.refused.swap(true, Ordering::Relaxed) {
-            tracing::warn!("this store refuses checksums ({error}): going on without");
-            return error.with_retry(Retry::Backoff);
+    pub(crate) fn learn_if(&self, carried: bool, failed: Failure) -> Error {
+        let Failure { error, code } = failed;
+        let says = |word: &str| error.detail().to_ascii_lowercase().contains(word);
+        let refuses = error.kind() == ErrorKind::Unsupported
+            || matches!(code.as_deref(), Some("InvalidArgument" | "InvalidRequest"));
+        // AWS's words for an unknown header name no header at all.
+        if !(carried && refuses && (says("checksum") || says("header"))) {
+            return error;
         }
-        error
+        if !self.refused.swap(true, Ordering::Relaxed) {
+            tracing::warn!("this store refuses checksums ({error}): going on without");
+        }
+        error.with_retry(Retry::Backoff)
     }
 }
 

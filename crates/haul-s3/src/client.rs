@@ -13,11 +13,16 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use haul_core::lanes;
-use haul_core::{Error, ErrorKind, Gate, Op, Result};
+use haul_core::{Error, ErrorKind, Gate, Op, Result, Retry, stall};
 
+use crate::ObjectId;
 use crate::checksum::ChecksumPolicy;
 
 /// An access key, for callers that do not want the AWS chain to look for one.
@@ -56,6 +61,9 @@ pub struct S3Options {
     pub path_style: Option<bool>,
     /// Requests in flight to the endpoint.
     pub requests: usize,
+    /// How long a small request may take. Requests with bodies have the engine's stall timer, and
+    /// commits and copies a deadline of their own.
+    pub timeout: Duration,
 }
 
 impl Default for S3Options {
@@ -69,6 +77,7 @@ impl Default for S3Options {
             sign_payload: false,
             path_style: None,
             requests: 4,
+            timeout: Duration::from_secs(20),
         }
     }
 }
@@ -87,6 +96,8 @@ pub struct S3Client {
     pub(crate) gate: Gate,
     pub(crate) checksums: Arc<ChecksumPolicy>,
     pub(crate) sign_payload: bool,
+    pub(crate) equal_parts: bool,
+    timeout: Duration,
     pub(crate) region: String,
     pub(crate) custom_endpoint: bool,
 }
@@ -128,6 +139,8 @@ impl S3Client {
             gate: Gate::new(options.requests),
             checksums: Arc::new(ChecksumPolicy::default()),
             sign_payload: options.sign_payload,
+            equal_parts: endpoint.as_deref().is_some_and(wants_equal_parts),
+            timeout: options.timeout,
             region,
             custom_endpoint,
         })
@@ -138,9 +151,28 @@ impl S3Client {
         self.sdk.here()
     }
 
-    /// The endpoint's request gate, to resize it.
-    pub fn gate(&self) -> &Gate {
-        &self.gate
+    /// The same client with a gate of its own: for a transfer that reads from and writes to one
+    /// store at the same time, where a request would wait for another that waits for it.
+    #[must_use]
+    pub fn with_own_gate(&self) -> Self {
+        Self { gate: Gate::new(self.gate.limit()), ..self.clone() }
+    }
+
+    /// Sends a small request through the gate, and waits for its answer as long as the time-out
+    /// allows.
+    pub(crate) async fn asking<F: Future>(
+        &self,
+        op: Op,
+        object: &ObjectId,
+        request: F,
+    ) -> Result<F::Output> {
+        let _permit = self.gate.enter().await;
+        let late = || {
+            let detail = format!("no answer within {} s", self.timeout.as_secs());
+            Error::new(ErrorKind::Stalled, op, object, detail).with_retry(Retry::Backoff)
+        };
+        // Boxed: the SDK's futures are large.
+        stall::within(self.timeout, Box::pin(request)).await.ok_or_else(late)
     }
 }
 
@@ -165,15 +197,28 @@ impl LaneClients {
     fn here(&self) -> &aws_sdk_s3::Client {
         let slot = lanes::current().map_or(0, |lane| 1 + lane % MOST_LANES);
         self.clients[slot].get_or_init(|| {
-            let http = aws_smithy_http_client::Builder::new();
-            let http = if self.plain {
-                http.build_http()
-            } else {
-                http.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https()
-            };
+            let plain = self.plain;
+            let http = aws_smithy_http_client::Builder::new().build_with_connector_fn(
+                move |settings, components| connector(plain, settings, components),
+            );
             aws_sdk_s3::Client::from_conf(self.config.to_builder().http_client(http).build())
         })
     }
+}
+
+/// Connects directly or through the proxies that the environment names (`HTTPS_PROXY`, `NO_PROXY`).
+fn connector(
+    plain: bool,
+    settings: Option<&HttpConnectorSettings>,
+    components: Option<&RuntimeComponents>,
+) -> Connector {
+    let mut builder = Connector::builder().proxy_config(ProxyConfig::from_env());
+    builder.set_connector_settings(settings.cloned());
+    builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+    if plain {
+        return builder.build_http();
+    }
+    builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build()
 }
 
 async fn load(options: &S3Options) -> SdkConfig {
@@ -230,11 +275,20 @@ fn endpoint_of(shared: &SdkConfig) -> Option<String> {
 
 /// Whether an endpoint is one of AWS's, which keep the SDK's own addressing rules.
 fn is_aws(url: &str) -> bool {
-    let host = url.split("://").nth(1).unwrap_or(url);
-    let host = host.split(['/', ':']).next().unwrap_or(host);
+    let host = host_of(url);
     host == "amazonaws.com"
         || host.ends_with(".amazonaws.com")
         || host.ends_with(".amazonaws.com.cn")
+}
+
+/// Whether a store insists on parts of equal size: Cloudflare's R2 does, at completion.
+fn wants_equal_parts(url: &str) -> bool {
+    host_of(url).ends_with(".r2.cloudflarestorage.com")
+}
+
+fn host_of(url: &str) -> &str {
+    let host = url.split("://").nth(1).unwrap_or(url);
+    host.split(['/', ':']).next().unwrap_or(host)
 }
 
 fn check_endpoint(url: &str) -> Result<()> {

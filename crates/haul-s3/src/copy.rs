@@ -8,21 +8,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::config::http::HttpRequest;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, MetadataDirective};
+use aws_sdk_s3::types::{CompletedPart, MetadataDirective, TaggingDirective};
 use haul_core::handle::JobContext;
 use haul_core::plan::{PlanPolicy, plan};
 use haul_core::workers;
 use haul_core::{
-    Attributes, ChunkSpec, Engine, Error, ErrorKind, Event, Op, Report, Result, Retry, Sums,
-    TargetLimits, Verified,
+    Attributes, Checksum, ChunkSpec, Committed, Engine, Error, ErrorKind, Event, Op, Report,
+    Result, Retry, Sums, TargetLimits, Verified,
 };
 
 use crate::ObjectId;
 use crate::attributes::{attributes_of, copy_source, set_attributes};
 use crate::client::S3Client;
 use crate::error::failure;
-use crate::source::{head, size_of};
-use crate::target::{MAX_PART, MAX_PARTS, MIN_PART, abort_upload};
+use crate::multipart::{
+    Expected, MAX_PART, MAX_PARTS, MIN_PART, Multipart, MultipartSpec, refuse_existing, verify,
+};
+use crate::source::{head, size_of, whole_checksum};
 use crate::wire::part_number;
 
 /// Largest object that one CopyObject takes (S3 API reference).
@@ -78,13 +80,14 @@ fn say_empty(request: &mut HttpRequest) {
 struct Origin {
     size: u64,
     etag: Option<String>,
+    checksum: Option<Checksum>,
     attributes: Attributes,
 }
 
-#[derive(Default)]
-struct Copied {
-    etag: Option<String>,
-    version_id: Option<String>,
+impl Origin {
+    fn expected(&self) -> Expected {
+        Expected { size: self.size, checksum: self.checksum }
+    }
 }
 
 impl Copy {
@@ -105,8 +108,13 @@ impl Copy {
         let origin = Origin {
             size: size_of(&head, from, Op::Open)?,
             etag: head.e_tag().map(str::to_owned),
+            checksum: whole_checksum(&head),
             attributes: attributes_of(&head),
         };
+        if !self.spec.overwrite {
+            let look = || refuse_existing(&self.client, to);
+            self.engine.retrying(first, &self.cx, &location, look).await?;
+        }
         self.cx.meter.set_total(origin.size);
         self.cx.events.send(Event::ItemStarted {
             from: location.clone(),
@@ -120,14 +128,19 @@ impl Copy {
             self.cx.meter.add_landed(origin.size);
             whole
         };
-        self.check(&origin).await?;
+        // U1.4: the store says that it copied; what it holds must say so too.
+        let found = match copied.verified {
+            Some(found) => found,
+            None => self.retried(|| verify(&self.client, to, origin.expected())).await?,
+        };
+        let verified = if found == Verified::Size { Verified::Server } else { found };
         Ok(Report {
             from: location,
             to: to.to_string(),
             bytes: origin.size,
             elapsed: started.elapsed(),
             retried: self.cx.meter.snapshot().retried,
-            verified: Verified::Server,
+            verified,
             sums: Sums::default(),
             etag: copied.etag,
             version_id: copied.version_id,
@@ -150,7 +163,7 @@ impl Copy {
         self.engine.retrying(policy, &self.cx, &location, limited).await
     }
 
-    async fn whole(&self, origin: &Origin) -> Result<Copied> {
+    async fn whole(&self, origin: &Origin) -> Result<Committed> {
         let CopySpec { from, to, attributes, overwrite, .. } = &self.spec;
         let replace = *attributes != Attributes::default();
         let carried =
@@ -165,7 +178,8 @@ impl Copy {
             .copy_source(copy_source(from))
             .set_copy_source_if_match(origin.etag.clone())
             .set_if_none_match((!overwrite).then(|| "*".to_owned()))
-            .set_metadata_directive(replace.then_some(MetadataDirective::Replace));
+            .set_metadata_directive(replace.then_some(MetadataDirective::Replace))
+            .set_tagging_directive((!carried.tags.is_empty()).then_some(TaggingDirective::Replace));
         let answer = set_attributes!(request, &carried)
             .customize()
             .mutate_request(say_empty)
@@ -173,44 +187,40 @@ impl Copy {
             .await
             .map_err(|e| failure(Op::Copy, &from.to_string(), e))?;
         let etag = answer.copy_object_result().and_then(|r| r.e_tag()).map(str::to_owned);
-        Ok(Copied { etag, version_id: answer.version_id().map(str::to_owned) })
+        let version_id = answer.version_id().map(str::to_owned);
+        Ok(Committed { etag, version_id, verified: None })
     }
 
-    async fn in_parts(&self, origin: &Origin) -> Result<Copied> {
-        let to = &self.spec.to;
+    async fn in_parts(&self, origin: &Origin) -> Result<Committed> {
+        let to = self.spec.to.to_string();
         let attributes = self.spec.attributes.clone().or(&origin.attributes);
-        let create = || self.create(&attributes);
-        let id: Arc<str> = self.retried(create).await?.into();
-        let done = match self.copy_parts(origin, &id).await {
+        // Parts that the store copies carry no checksum from here.
+        let create = || async {
+            let (client, object) = (self.client.clone(), self.spec.to.clone());
+            let overwrite = self.spec.overwrite;
+            let spec = MultipartSpec { attributes: &attributes, overwrite, checksums: false };
+            Multipart::create(client, object, spec).await.map(Arc::new)
+        };
+        let discard = |upload: Arc<Multipart>| async move { upload.abort().await };
+        let upload = self.engine.beginning(&self.cx, &to, create, discard).await?;
+        let done = match self.copy_parts(origin, &upload).await {
             Ok(parts) => {
-                let complete = || self.complete(&id, &parts);
+                let complete = || upload.complete(parts.clone(), origin.expected());
                 self.retried(complete).await
             }
             Err(e) => Err(e),
         };
-        if done.is_err()
-            && let Err(e) = abort_upload(&self.client, to, &id).await
-        {
-            tracing::warn!("{e}");
+        if done.is_err() {
+            self.engine.clean_up(&self.cx, &to, || upload.abort()).await;
         }
         done
     }
 
-    async fn create(&self, attributes: &Attributes) -> Result<String> {
-        let to = &self.spec.to;
-        let _permit = self.client.gate.enter().await;
-        let request = self.client.sdk().create_multipart_upload().bucket(&to.bucket).key(&to.key);
-        let answer = set_attributes!(request, attributes)
-            .send()
-            .await
-            .map_err(|e| failure(Op::Begin, &to.to_string(), e))?;
-        answer.upload_id().map(str::to_owned).ok_or_else(|| {
-            Error::new(ErrorKind::Protocol, Op::Begin, to, "the answer has no upload id")
-                .with_retry(Retry::Backoff)
-        })
-    }
-
-    async fn copy_parts(&self, origin: &Origin, id: &Arc<str>) -> Result<Vec<CompletedPart>> {
+    async fn copy_parts(
+        &self,
+        origin: &Origin,
+        upload: &Arc<Multipart>,
+    ) -> Result<Vec<CompletedPart>> {
         let limits = TargetLimits {
             part: MIN_PART..=MAX_PART,
             max_parts: MAX_PARTS,
@@ -228,11 +238,11 @@ impl Copy {
             }
             Ok(())
         };
-        let (copy, id, etag) = (self.clone(), Arc::clone(id), origin.etag.clone());
+        let (copy, upload, etag) = (self.clone(), Arc::clone(upload), origin.etag.clone());
         let work = move |chunk: ChunkSpec| {
-            let (copy, id, etag) = (copy.clone(), Arc::clone(&id), etag.clone());
+            let (copy, upload, etag) = (copy.clone(), Arc::clone(&upload), etag.clone());
             async move {
-                let part = copy.retried(|| copy.part(&id, etag.clone(), chunk)).await?;
+                let part = copy.retried(|| copy.part(&upload.id, etag.clone(), chunk)).await?;
                 copy.cx.meter.add_landed(chunk.range.len());
                 Ok(part)
             }
@@ -272,39 +282,5 @@ impl Copy {
                 .with_retry(Retry::Backoff)
         })?;
         Ok(CompletedPart::builder().part_number(part_number(chunk)).e_tag(etag).build())
-    }
-
-    async fn complete(&self, id: &str, parts: &[CompletedPart]) -> Result<Copied> {
-        let to = &self.spec.to;
-        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.to_vec())).build();
-        let _permit = self.client.gate.enter().await;
-        let answer = self
-            .client
-            .sdk()
-            .complete_multipart_upload()
-            .bucket(&to.bucket)
-            .key(&to.key)
-            .upload_id(id)
-            .multipart_upload(parts)
-            .set_if_none_match((!self.spec.overwrite).then(|| "*".to_owned()))
-            .send()
-            .await
-            .map_err(|e| failure(Op::Commit, &to.to_string(), e))?;
-        Ok(Copied {
-            etag: answer.e_tag().map(str::to_owned),
-            version_id: answer.version_id().map(str::to_owned),
-        })
-    }
-
-    /// U1.4: the store says it copied; its listing must say so too.
-    async fn check(&self, origin: &Origin) -> Result<()> {
-        let to = &self.spec.to;
-        let stored = self.retried(|| head(&self.client, to, Op::Verify)).await?;
-        let stored = size_of(&stored, to, Op::Verify)?;
-        if stored == origin.size {
-            return Ok(());
-        }
-        let what = format!("{stored} bytes are stored instead of {}", origin.size);
-        Err(Error::new(ErrorKind::Verification, Op::Verify, to, what))
     }
 }

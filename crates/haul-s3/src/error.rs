@@ -7,6 +7,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use haul_core::{Error, ErrorKind, Op, Retry};
@@ -78,7 +79,10 @@ impl Answer<'_> {
             ("NoSuchKey" | "NoSuchVersion" | "NotFound", _) | ("", 404) => {
                 make(ErrorKind::NotFound, "no such object or bucket")
             }
-            ("PreconditionFailed" | "ConditionalRequestConflict", _) | (_, 412) => {
+            ("ConditionalRequestConflict", _) => {
+                make(ErrorKind::Server, &self.words()).with_retry(Retry::Backoff)
+            }
+            ("PreconditionFailed", _) | (_, 412) => {
                 if op == Op::Read || op == Op::Copy {
                     make(ErrorKind::SourceChanged, "it was replaced while it was being read")
                 } else {
@@ -130,9 +134,13 @@ impl Answer<'_> {
                 make(ErrorKind::AlreadyExists, "the bucket exists already")
             }
             ("EntityTooLarge", _) => make(ErrorKind::NoSpace, &self.words()),
-            (_, 401 | 403) | ("InvalidAccessKeyId" | "SignatureDoesNotMatch", _) => {
-                self.denied(op, location)
-            }
+            (_, 401 | 403)
+            | (
+                "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken",
+                _,
+            ) => self.denied(op, location),
+            // A HEAD that fails has no body: the header is all that tells of another region.
+            ("", 400) if self.region.is_some() => self.redirect(op, location),
             _ => make(ErrorKind::Rejected, &self.words()),
         }
     }
@@ -174,20 +182,35 @@ impl Answer<'_> {
     }
 }
 
+/// Credentials that could not be had: for good, or because the service that hands them out failed.
+fn no_credentials(op: Op, location: &str, e: &CredentialsError) -> Error {
+    let passing =
+        matches!(e, CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_));
+    if passing {
+        let detail = format!("credentials could not be had: {}", root_cause(e));
+        return Error::new(ErrorKind::AccessDenied, op, location, detail)
+            .with_retry(Retry::Backoff)
+            .with_hint("is the profile right, and is its session still valid?");
+    }
+    Error::new(ErrorKind::AccessDenied, op, location, "no credentials were found").with_hint(
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile; \
+         for public objects --no-sign-request",
+    )
+}
+
 /// A request that got no answer.
 fn undelivered(op: Op, location: &str, e: &(dyn StdError + 'static)) -> Error {
     let chain: Vec<String> = causes(e).map(ToString::to_string).collect();
     let says = |what: &str| chain.iter().any(|c| c.contains(what));
-    if says("credentials") || says("the profile") || says("identity") {
-        return Error::new(ErrorKind::AccessDenied, op, location, "no credentials were found")
-            .with_hint(
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile; \
-                 for public objects --no-sign-request",
-            );
+    if let Some(e) = causes(e).find_map(|c| c.downcast_ref::<CredentialsError>()) {
+        return no_credentials(op, location, e);
+    }
+    if says("identity") {
+        return no_credentials(op, location, &CredentialsError::not_loaded_no_source());
     }
     let io = causes(e).find_map(|c| c.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     let connecting = io == Some(std::io::ErrorKind::ConnectionRefused)
-        || ["tcp connect", "dns error", "Connect", "lookup address", "certificate", "invalid peer"]
+        || ["tcp connect", "dns error", "client error (Connect)", "lookup address"]
             .iter()
             .any(|what| says(what));
     if connecting {
@@ -252,6 +275,9 @@ mod tests {
             (400, Some("BadDigest"), Op::Write, K::Verification, Retry::Backoff),
             (400, Some("InvalidArgument"), Op::Write, K::Rejected, Retry::Never),
             (411, Some("MissingContentLength"), Op::Copy, K::Rejected, Retry::Never),
+            (400, Some("ExpiredToken"), Op::Write, K::AccessDenied, Retry::Never),
+            (400, None, Op::Open, K::WrongRegion, Retry::Never),
+            (409, Some("ConditionalRequestConflict"), Op::Write, K::Server, Retry::Backoff),
             (400, Some("RequestTimeout"), Op::Write, K::Stalled, Retry::Backoff),
         ] {
             let e = of(status, code, op);

@@ -10,6 +10,7 @@ mod checksum;
 mod client;
 mod copy;
 mod error;
+mod multipart;
 mod ops;
 mod source;
 mod target;

@@ -61,20 +61,16 @@ pub async fn stat(client: &S3Client, object: &ObjectId) -> Result<ObjectInfo> {
     })
 }
 
-/// Removes an object. An object that is not there is `NotFound`, although S3 itself would not say:
-/// a script that removes the wrong key should hear of it.
+/// Removes an object. S3 does not say whether there was one: see [`stat`].
 pub async fn remove(client: &S3Client, object: &ObjectId) -> Result<()> {
-    head(client, object, Op::Remove).await?;
-    let _permit = client.gate.enter().await;
-    client
+    let request = client
         .sdk()
         .delete_object()
         .bucket(&object.bucket)
         .key(&object.key)
-        .set_version_id(object.version_id.clone())
-        .send()
-        .await
-        .map_err(|e| failure(Op::Remove, &object.to_string(), e))?;
+        .set_version_id(object.version_id.clone());
+    let sent = client.asking(Op::Remove, object, request.send()).await?;
+    sent.map_err(|e| failure(Op::Remove, &object.to_string(), e))?;
     Ok(())
 }
 
@@ -87,14 +83,10 @@ pub async fn make_bucket(client: &S3Client, bucket: &str) -> Result<()> {
             .location_constraint(BucketLocationConstraint::from(client.region.as_str()))
             .build()
     });
-    let _permit = client.gate.enter().await;
-    client
-        .sdk()
-        .create_bucket()
-        .bucket(bucket)
-        .set_create_bucket_configuration(constraint)
-        .send()
-        .await
-        .map_err(|e| failure(Op::MakeBucket, &format!("s3://{bucket}"), e))?;
+    let request =
+        client.sdk().create_bucket().bucket(bucket).set_create_bucket_configuration(constraint);
+    let bucket = ObjectId::new(bucket, "");
+    let sent = client.asking(Op::MakeBucket, &bucket, request.send()).await?;
+    sent.map_err(|e| failure(Op::MakeBucket, &bucket.to_string(), e))?;
     Ok(())
 }

@@ -44,7 +44,6 @@ pub(crate) struct Pin {
 
 /// HeadObject, through the gate.
 pub(crate) async fn head(client: &S3Client, object: &ObjectId, op: Op) -> Result<HeadObjectOutput> {
-    let _permit = client.gate.enter().await;
     let request = client
         .sdk()
         .head_object()
@@ -52,7 +51,8 @@ pub(crate) async fn head(client: &S3Client, object: &ObjectId, op: Op) -> Result
         .key(&object.key)
         .set_version_id(object.version_id.clone())
         .checksum_mode(ChecksumMode::Enabled);
-    request.send().await.map_err(|e| failure(op, &object.to_string(), e).into())
+    let sent = client.asking(op, object, request.send()).await?;
+    sent.map_err(|e| failure(op, &object.to_string(), e).into())
 }
 
 /// The object's size as HeadObject states it.

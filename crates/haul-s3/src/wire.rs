@@ -5,20 +5,20 @@
 //! everything else together. The checksum travels as a header, never as a trailer, which stores
 //! other than AWS mishandle.
 
-use aws_sdk_s3::operation::put_object::PutObjectOutput;
-use aws_sdk_s3::operation::upload_part::UploadPartOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use haul_core::{
-    Body, ByteRange, ChunkSpec, Error, ErrorKind, Op, Payload, Receipt, Result, Retry, Sums,
+    Algorithm, Body, ByteRange, ChunkSpec, Committed, Error, ErrorKind, Op, Payload, Receipt,
+    Result, Retry, Sums, Verified,
 };
 
 use crate::attributes::set_attributes;
-use crate::body::body_of;
+use crate::body::{FailureSlot, body_of};
 use crate::checksum::encode;
 use crate::client::S3Client;
-use crate::error::{Failure, failure};
+use crate::error::failure;
+use crate::multipart::Multipart;
 use crate::{ObjectId, source::Pin};
 
 /// GetObject of `range`, checked to be exactly that range of exactly that object.
@@ -75,25 +75,16 @@ fn stream_of(body: ByteStream, location: String) -> Body {
     .boxed()
 }
 
-/// What a stored body turned out to be.
-#[derive(Debug)]
-pub(crate) struct Stored<T> {
-    pub(crate) answer: T,
-    pub(crate) sums: Sums,
-    /// Whether the store was given a checksum to compare with.
-    pub(crate) checked: bool,
-}
-
-/// PutObject: the whole object in one request, visible at once.
+/// PutObject: the whole object in one request, visible at once. `verified` is set when the store
+/// repeated our checksum, which it does once it has compared it.
 pub(crate) async fn put_object(
     client: &S3Client,
     object: &ObjectId,
     spec: &haul_core::UploadSpec,
     payload: &Payload,
-) -> Result<Stored<PutObjectOutput>> {
-    let sums = payload.sums_ahead().await?;
-    let checksum = checksum_for(client, sums.as_ref());
-    let (body, slot) = body_of(payload);
+) -> Result<(Committed, Sums)> {
+    let checksum = checksum_of(client, payload);
+    let (body, slot) = request_body(client, payload).await?;
     let request = client
         .sdk()
         .put_object()
@@ -103,48 +94,54 @@ pub(crate) async fn put_object(
         .set_if_none_match((!spec.overwrite).then(|| "*".to_owned()))
         .set_checksum_crc64_nvme(checksum.clone())
         .body(body);
-    let request = set_attributes!(request, &spec.attributes);
-    let sent = if client.sign_payload {
-        request.body(signed_body(payload).await?).send().await
-    } else {
-        request.customize().disable_payload_signing().send().await
-    };
-    let answer = sent.map_err(|e| {
+    let request = set_attributes!(request, &spec.attributes).customize();
+    let request = if client.sign_payload { request } else { request.disable_payload_signing() };
+    let answer = request.send().await.map_err(|e| {
         let failed = failure(Op::Write, &object.to_string(), e);
-        slot.take().unwrap_or_else(|| explain(client, checksum.is_some(), failed))
+        slot.take().unwrap_or_else(|| client.checksums.learn_if(checksum.is_some(), failed))
     })?;
-    Ok(Stored { answer, sums: payload.sums_seen(), checked: checksum.is_some() })
+    let Some(etag) = answer.e_tag else {
+        let what = "the answer has no ETag: was that the store?";
+        return Err(
+            Error::new(ErrorKind::Protocol, Op::Write, object, what).with_retry(Retry::Backoff)
+        );
+    };
+    let checked = checksum.is_some() && answer.checksum_crc64_nvme == checksum;
+    let committed = Committed {
+        etag: Some(etag),
+        version_id: answer.version_id,
+        verified: checked.then_some(Verified::Checksum(Algorithm::Crc64Nvme)),
+    };
+    Ok((committed, payload.sums_seen()))
 }
 
 /// UploadPart: one part of a multipart upload.
 pub(crate) async fn upload_part(
-    client: &S3Client,
-    object: &ObjectId,
-    upload: &MultipartId,
+    upload: &Multipart,
     chunk: ChunkSpec,
     payload: &Payload,
 ) -> Result<Receipt> {
-    let sums = payload.sums_ahead().await?;
-    let checksum = if upload.checksummed { checksum_for(client, sums.as_ref()) } else { None };
-    let (body, slot) = body_of(payload);
+    let Multipart { client, object, id, .. } = upload;
+    let checksum = checksum_of(client, payload).filter(|_| upload.checksummed());
+    if checksum.is_none() {
+        upload.lost_checksum();
+    }
+    let (body, slot) = request_body(client, payload).await?;
     let request = client
         .sdk()
         .upload_part()
         .bucket(&object.bucket)
         .key(&object.key)
-        .upload_id(&upload.id)
+        .upload_id(id)
         .part_number(part_number(chunk))
         .content_length(payload.len().cast_signed())
         .set_checksum_crc64_nvme(checksum.clone())
-        .body(body);
-    let sent = if client.sign_payload {
-        request.body(signed_body(payload).await?).send().await
-    } else {
-        request.customize().disable_payload_signing().send().await
-    };
-    let answer: UploadPartOutput = sent.map_err(|e| {
+        .body(body)
+        .customize();
+    let request = if client.sign_payload { request } else { request.disable_payload_signing() };
+    let answer = request.send().await.map_err(|e| {
         let failed = failure(Op::Write, &object.to_string(), e);
-        slot.take().unwrap_or_else(|| explain(client, checksum.is_some(), failed))
+        slot.take().unwrap_or_else(|| client.checksums.learn_if(checksum.is_some(), failed))
     })?;
     let Some(etag) = answer.e_tag else {
         let what = format!("part {} was answered without an ETag", part_number(chunk));
@@ -155,37 +152,26 @@ pub(crate) async fn upload_part(
     Ok(Receipt { chunk, sums: payload.sums_seen(), etag: Some(etag) })
 }
 
-/// A multipart upload under way.
-#[derive(Debug, Clone)]
-pub(crate) struct MultipartId {
-    pub(crate) id: String,
-    /// Whether it was created with a checksum algorithm.
-    pub(crate) checksummed: bool,
-}
-
 /// S3 counts parts from 1.
 pub(crate) fn part_number(chunk: ChunkSpec) -> i32 {
     i32::try_from(chunk.index + 1).unwrap_or(i32::MAX) // plans stop at 10,000 parts
 }
 
-fn checksum_for(client: &S3Client, sums: Option<&Sums>) -> Option<String> {
-    sums?.get(client.checksums.algorithm()?).map(encode)
+/// The header that goes ahead of the body, where the store takes one and the sums are known.
+fn checksum_of(client: &S3Client, payload: &Payload) -> Option<String> {
+    payload.sums_ahead()?.get(client.checksums.algorithm()?).map(encode)
 }
 
-fn explain(client: &S3Client, checksummed: bool, failed: Failure) -> Error {
-    if checksummed {
-        client.checksums.learn(failed.error, failed.code.as_deref())
-    } else {
-        failed.error
+/// The body: streamed, or in memory where its bytes take part in the signature, because the SDK
+/// signs nothing else.
+async fn request_body(client: &S3Client, payload: &Payload) -> Result<(ByteStream, FailureSlot)> {
+    if !client.sign_payload {
+        return Ok(body_of(payload));
     }
-}
-
-/// A body whose bytes take part in the signature, which the SDK computes only over memory.
-async fn signed_body(payload: &Payload) -> Result<ByteStream> {
     let mut reader = payload.open();
     let mut all = Vec::with_capacity(usize::try_from(payload.len()).unwrap_or_default());
     while let Some(bytes) = reader.next().await? {
         all.extend_from_slice(&bytes);
     }
-    Ok(ByteStream::from(Bytes::from(all)))
+    Ok((ByteStream::from(Bytes::from(all)), FailureSlot::default()))
 }

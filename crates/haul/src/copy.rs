@@ -84,7 +84,7 @@ impl Haul {
         refuse_same_file(&request)?;
         let CopyRequest { from, to, version_id, attributes, overwrite, expected_size, .. } =
             request;
-        let source = self.source(&from, version_id.clone()).await?;
+        let mut source = self.source(&from, version_id.clone()).await?;
         let target = self.target(&to).await?;
         let same_store = !self.options.two_endpoints();
         let within = match (&from, &to) {
@@ -94,7 +94,11 @@ impl Haul {
                 let attributes = attributes.clone();
                 let multipart_above = request.multipart_copy_above;
                 let spec = CopySpec { from, to, attributes, overwrite, multipart_above };
-                Some((self.dest_client().await?, spec))
+                let client = self.dest_client().await?;
+                // Should the bytes have to pass through here, reading and writing must not wait for
+                // each other at one gate.
+                source = Arc::new(S3Source::new(client.with_own_gate(), spec.from.clone()));
+                Some((client, spec))
             }
             _ => None,
         };

@@ -35,7 +35,7 @@ pub use haul_core::{
 pub use haul_local::FsyncPolicy;
 pub use haul_s3::{AccessKey, COPY_OBJECT_LIMIT, ObjectInfo, S3Options};
 pub use manage::Stat;
-pub use options::Options;
+pub use options::{Options, lanes_for};
 
 use haul_core::Engine;
 use haul_local::Durability;

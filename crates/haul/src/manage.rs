@@ -50,10 +50,15 @@ impl Haul {
         Ok(Stat::Object(info))
     }
 
-    /// Removes one object.
+    /// Removes one object; `NotFound` when there is none.
     pub async fn remove(&self, location: &Location, version_id: Option<String>) -> Result<()> {
         let object = ObjectId { version_id, ..object_of(location)? };
         let client = self.dest_client().await?;
+        // S3 says nothing when there is no such object; a script that removes the wrong key should
+        // hear of it. A version may be a delete marker, which cannot be looked at.
+        if object.version_id.is_none() {
+            self.retried(location, || haul_s3::stat(&client, &object)).await?;
+        }
         self.retried(location, || haul_s3::remove(&client, &object)).await
     }
 

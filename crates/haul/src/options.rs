@@ -26,9 +26,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let mut engine = EngineOptions::default();
-        // More lanes than requests in flight would stay empty.
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        engine.lanes = cores.min(engine.concurrency);
+        engine.lanes = lanes_for(engine.concurrency);
         Self {
             engine,
             fsync: FsyncPolicy::default(),
@@ -36,6 +34,11 @@ impl Default for Options {
             dest: S3Options::default(),
         }
     }
+}
+
+/// Threads to move bytes on: one a core, but no more than there are requests to serve.
+pub fn lanes_for(requests: usize) -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(requests)
 }
 
 impl Options {

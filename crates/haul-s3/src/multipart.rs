@@ -1,0 +1,229 @@
+//! One multipart upload in the store.
+//!
+//! Owns its life: create, complete, abort, for parts that are sent and for parts that the store copies
+//! alike. The upload becomes visible by completion alone; when the answer to that is lost, the store is
+//! asked what happened. Orphaned parts cost money, so whoever creates an upload completes or aborts it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use haul_core::{Attributes, Checksum, Committed, Error, ErrorKind, Op, Result, Retry, Verified};
+
+use crate::ObjectId;
+use crate::attributes::set_attributes;
+use crate::checksum::encode;
+use crate::client::S3Client;
+use crate::error::failure;
+use crate::source::{head, size_of, whole_checksum};
+
+/// Smallest part but the last (S3 API reference, "multipart upload limits").
+pub(crate) const MIN_PART: u64 = 5 << 20;
+/// Largest part, and largest object in a single PutObject.
+pub(crate) const MAX_PART: u64 = 5 << 30;
+/// Most parts of an upload.
+pub(crate) const MAX_PARTS: u64 = 10_000;
+
+/// A multipart upload under way.
+#[derive(Debug)]
+pub(crate) struct Multipart {
+    pub(crate) client: S3Client,
+    pub(crate) object: ObjectId,
+    pub(crate) id: String,
+    /// Whether it was created with a checksum algorithm and every part so far carried one.
+    checksummed: AtomicBool,
+    overwrite: bool,
+    /// Whether a completion was tried: its answer may have been lost.
+    tried: AtomicBool,
+}
+
+/// What an upload is created for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MultipartSpec<'a> {
+    pub(crate) attributes: &'a Attributes,
+    pub(crate) overwrite: bool,
+    /// Whether parts will carry checksums.
+    pub(crate) checksums: bool,
+}
+
+/// What the completed object has to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected {
+    pub(crate) size: u64,
+    /// The checksum of the whole, where it is known here.
+    pub(crate) checksum: Option<Checksum>,
+}
+
+impl Multipart {
+    /// CreateMultipartUpload, with a full-object checksum where the store takes one.
+    pub(crate) async fn create(
+        client: S3Client,
+        object: ObjectId,
+        spec: MultipartSpec<'_>,
+    ) -> Result<Self> {
+        let checksummed = spec.checksums && client.checksums.algorithm().is_some();
+        let request = client
+            .sdk()
+            .create_multipart_upload()
+            .bucket(&object.bucket)
+            .key(&object.key)
+            .set_checksum_algorithm(checksummed.then_some(ChecksumAlgorithm::Crc64Nvme))
+            .set_checksum_type(checksummed.then_some(ChecksumType::FullObject));
+        let request = set_attributes!(request, spec.attributes);
+        let sent = client.asking(Op::Begin, &object, request.send()).await?;
+        let answer = sent.map_err(|e| {
+            let failed = failure(Op::Begin, &object.to_string(), e);
+            client.checksums.learn_if(checksummed, failed)
+        })?;
+        let id = answer.upload_id().map(str::to_owned).ok_or_else(|| {
+            Error::new(ErrorKind::Protocol, Op::Begin, &object, "the answer has no upload id")
+                .with_retry(Retry::Backoff)
+        })?;
+        let (checksummed, tried) = (AtomicBool::new(checksummed), AtomicBool::new(false));
+        Ok(Self { client, object, id, checksummed, overwrite: spec.overwrite, tried })
+    }
+
+    /// Whether parts carry checksums.
+    pub(crate) fn checksummed(&self) -> bool {
+        self.checksummed.load(Ordering::Relaxed)
+    }
+
+    /// Says that a part went without its checksum, so that none is claimed for the whole.
+    pub(crate) fn lost_checksum(&self) {
+        self.checksummed.store(false, Ordering::Relaxed);
+    }
+
+    /// Makes the object visible and shows that it is the one that was meant. May be called again.
+    pub(crate) async fn complete(
+        &self,
+        parts: Vec<CompletedPart>,
+        expected: Expected,
+    ) -> Result<Committed> {
+        let again = self.tried.swap(true, Ordering::SeqCst);
+        let count = parts.len();
+        match self.complete_once(parts, expected).await {
+            // The upload is gone, or the object is there: perhaps by our own earlier call.
+            Err(e)
+                if again && matches!(e.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) =>
+            {
+                self.landed(count, expected).await?.ok_or(e)
+            }
+            done => done,
+        }
+    }
+
+    async fn complete_once(
+        &self,
+        parts: Vec<CompletedPart>,
+        expected: Expected,
+    ) -> Result<Committed> {
+        let checksum = expected.checksum.filter(|_| self.checksummed()).map(encode);
+        let answer = {
+            let _permit = self.client.gate.enter().await;
+            self.client
+                .sdk()
+                .complete_multipart_upload()
+                .bucket(&self.object.bucket)
+                .key(&self.object.key)
+                .upload_id(&self.id)
+                .multipart_upload(
+                    CompletedMultipartUpload::builder().set_parts(Some(parts)).build(),
+                )
+                .set_checksum_crc64_nvme(checksum.clone())
+                .set_checksum_type(checksum.as_ref().map(|_| ChecksumType::FullObject))
+                .set_if_none_match((!self.overwrite).then(|| "*".to_owned()))
+                .send()
+                .await
+                .map_err(|e| failure(Op::Commit, &self.object.to_string(), e))?
+        };
+        let echoed = checksum.is_some() && answer.checksum_crc64_nvme() == checksum.as_deref();
+        let verified = match expected.checksum {
+            Some(checksum) if echoed => Verified::Checksum(checksum.algorithm),
+            _ => verify(&self.client, &self.object, expected).await?,
+        };
+        Ok(Committed {
+            etag: answer.e_tag().map(str::to_owned),
+            version_id: answer.version_id().map(str::to_owned),
+            verified: Some(verified),
+        })
+    }
+
+    /// After a lost answer: whether the object at the destination is the one that was completed.
+    async fn landed(&self, parts: usize, expected: Expected) -> Result<Option<Committed>> {
+        let head = match head(&self.client, &self.object, Op::Commit).await {
+            Ok(head) => head,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        if size_of(&head, &self.object, Op::Commit)? != expected.size {
+            return Ok(None);
+        }
+        let (stored, ours) = (whole_checksum(&head), expected.checksum);
+        let verified = match (stored, ours) {
+            (Some(stored), Some(ours)) if stored.algorithm == ours.algorithm => {
+                (stored == ours).then_some(Verified::Checksum(ours.algorithm))
+            }
+            // Without a checksum, the number of parts in the ETag is what tells.
+            _ => {
+                let etag = head.e_tag().unwrap_or_default().trim_matches('"');
+                etag.ends_with(&format!("-{parts}")).then_some(Verified::Size)
+            }
+        };
+        Ok(verified.map(|verified| Committed {
+            etag: head.e_tag().map(str::to_owned),
+            version_id: head.version_id().map(str::to_owned),
+            verified: Some(verified),
+        }))
+    }
+
+    /// AbortMultipartUpload; an upload that is gone already is fine.
+    pub(crate) async fn abort(&self) -> Result<()> {
+        let request = self
+            .client
+            .sdk()
+            .abort_multipart_upload()
+            .bucket(&self.object.bucket)
+            .key(&self.object.key)
+            .upload_id(&self.id);
+        let aborted = self.client.asking(Op::Abort, &self.object, request.send()).await?;
+        match aborted.map_err(|e| Error::from(failure(Op::Abort, &self.object.to_string(), e))) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                Err(e.with_hint(format!("its parts are still stored: upload id {}", self.id)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Looks at what is stored and compares it: by checksum where the store keeps one, else by size.
+/// For stores that do not say in their answer what they checked.
+pub(crate) async fn verify(
+    client: &S3Client,
+    object: &ObjectId,
+    expected: Expected,
+) -> Result<Verified> {
+    let head = head(client, object, Op::Verify).await?;
+    let wrong = |what: String| Err(Error::new(ErrorKind::Verification, Op::Verify, object, what));
+    let stored = size_of(&head, object, Op::Verify)?;
+    if stored != expected.size {
+        return wrong(format!("{stored} bytes are stored instead of {}", expected.size));
+    }
+    match (whole_checksum(&head), expected.checksum) {
+        (Some(stored), Some(ours)) if stored.algorithm == ours.algorithm => {
+            if stored == ours {
+                return Ok(Verified::Checksum(ours.algorithm));
+            }
+            wrong(format!("the store keeps another {} than that of the source", ours.algorithm))
+        }
+        _ => Ok(Verified::Size),
+    }
+}
+
+/// `-n`: whether something is there already, asked before bytes move. Not all stores honour
+/// `If-None-Match` on writes; those that do close the gap that is left.
+pub(crate) async fn refuse_existing(client: &S3Client, object: &ObjectId) -> Result<()> {
+    match head(client, object, Op::Begin).await {
+        Ok(_) => Err(Error::new(ErrorKind::AlreadyExists, Op::Begin, object, "it exists already")),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+    }
+}
