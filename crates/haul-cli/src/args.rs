@@ -30,7 +30,7 @@ const OBJECT: &str = "What travels with the object";
                   Locations: a path, - for standard input or output, s3://BUCKET/KEY.\n\
                   A trailing / or an existing folder means \"into\". Keys are raw text.\n\n\
                   Exit codes: 0 done, 1 failed, 2 usage, 3 verification failed, 4 not found,\n\
-                  5 access denied, 130 interrupted."
+                  5 access denied, 130 interrupted, 143 ended by SIGTERM."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

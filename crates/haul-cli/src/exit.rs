@@ -54,13 +54,8 @@ fn code(kind: ErrorKind) -> Exit {
 pub(crate) fn explain(error: &anyhow::Error, verbose: bool) -> Exit {
     let known = error.downcast_ref::<haul::Error>();
     let exit = known.map_or(Exit::Failed, |e| code(e.kind()));
-    match known.map(haul::Error::kind) {
-        Some(ErrorKind::BrokenPipe) => return exit, // ends quietly
-        Some(ErrorKind::Cancelled) => {
-            output::note("haul: stopped before it was complete");
-            return exit;
-        }
-        _ => {}
+    if known.is_some_and(|e| matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::Cancelled)) {
+        return exit; // signals say what they did; a broken pipe ends quietly
     }
     let hint = known.and_then(haul::Error::hint);
     let line = match hint {
@@ -74,4 +69,30 @@ pub(crate) fn explain(error: &anyhow::Error, verbose: bool) -> Exit {
         }
     }
     exit
+}
+
+/// A command line that was not understood, in the dress of all other errors; or the help that was
+/// asked for.
+pub(crate) fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let text = error.render().to_string();
+        return match output::result(text.trim_end()) {
+            Ok(()) => Exit::Done.into(),
+            Err(e) => code(e.kind()).into(),
+        };
+    }
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let mut said = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    if said.ends_with(':') {
+        // A list follows, of arguments that are missing.
+        let list = lines.clone().take_while(|l| !l.starts_with("Usage")).collect::<Vec<_>>();
+        said = format!("{said} {}", list.join(", "));
+    }
+    if let Some(tip) = lines.find_map(|l| l.strip_prefix("tip: ")) {
+        said = format!("{said} ({tip})");
+    }
+    output::error(&format!("{said}; see --help"));
+    Exit::Usage.into()
 }

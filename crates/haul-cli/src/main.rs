@@ -23,7 +23,10 @@ use crate::exit::Exit;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return exit::misused(&e),
+    };
     output::start_log(cli.common.verbose);
     // One thread for signals, progress and small requests: bytes move on lanes of their own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -41,6 +44,7 @@ fn main() -> std::process::ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    signals::outlive_file_limits();
     let Cli { command, common } = cli;
     match command {
         Command::Cp(args) => commands::cp::run(args, &common).await,

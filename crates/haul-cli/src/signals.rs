@@ -19,6 +19,17 @@ pub(crate) fn terminated() -> bool {
 
 /// Waits for a signal and asks `haul` to stop; a second signal ends the process. Never returns.
 pub(crate) async fn watch(haul: &Haul) -> std::convert::Infallible {
+    if asked_to_stop().await {
+        TERMINATED.store(true, Ordering::Relaxed);
+    }
+    output::note("haul: interrupted, cleaning up (once more to quit at once)");
+    haul.cancel();
+    asked_to_stop().await;
+    quit()
+}
+
+/// Waits for SIGINT or SIGTERM; whether it was SIGTERM.
+pub(crate) async fn asked_to_stop() -> bool {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -26,16 +37,17 @@ pub(crate) async fn watch(haul: &Haul) -> std::convert::Infallible {
         return std::future::pending().await;
     };
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => TERMINATED.store(true, Ordering::Relaxed),
+        _ = interrupt.recv() => false,
+        _ = terminate.recv() => true,
     }
-    output::note("haul: interrupted, cleaning up (once more to quit at once)");
-    haul.cancel();
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+}
+
+/// A file that outgrows a limit (`ulimit -f`) is an error to report, not a reason to be killed with
+/// the staged file left behind. The handler stays for the life of the process.
+pub(crate) fn outlive_file_limits() {
+    if let Err(e) = signal(SignalKind::from_raw(libc::SIGXFSZ)) {
+        tracing::debug!("SIGXFSZ cannot be caught: {e}");
     }
-    quit()
 }
 
 #[expect(clippy::exit, reason = "the user asked twice")]

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -25,6 +26,22 @@ pub struct JobContext {
     pub meter: Arc<Meter>,
     /// Where the job tells what happens.
     pub events: EventSender,
+    started: Arc<AtomicBool>,
+}
+
+impl JobContext {
+    /// A context for work that nobody watches.
+    pub fn unwatched(cancel: CancellationToken) -> Self {
+        Self { cancel, meter: Meter::new(), events: EventSender::void(), started: Arc::default() }
+    }
+
+    /// Says that the item begins, once: a detour is the same item.
+    pub fn started(&self, from: &str, to: &str, size: Option<u64>) {
+        if !self.started.swap(true, Ordering::Relaxed) {
+            let (from, to) = (from.to_owned(), to.to_owned());
+            self.events.send(Event::ItemStarted { from, to, size });
+        }
+    }
 }
 
 /// A running job: a future of its [`Report`], a source of [`Event`]s and a [`Meter`] to poll.
@@ -49,6 +66,7 @@ impl TransferHandle {
             cancel: cancel.clone(),
             meter: Arc::clone(&meter),
             events: sender.clone(),
+            started: Arc::default(),
         };
         let work = job(cx);
         let task = tokio::spawn(async move {

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use crate::redact;
 
 /// A place that bytes come from or go to.
+///
+/// `Display` is the raw text; a terminal should see it through [`redact::for_display`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Location {
@@ -117,7 +119,7 @@ impl fmt::Display for Location {
             Self::S3 { bucket, key } if key.is_empty() => format!("s3://{bucket}"),
             Self::S3 { bucket, key } => format!("s3://{bucket}/{key}"),
         };
-        f.write_str(&redact::escape_control(&text))
+        f.write_str(&text)
     }
 }
 

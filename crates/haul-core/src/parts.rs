@@ -16,6 +16,7 @@ pub(crate) struct PartReader {
     source: Box<dyn ReadStream>,
     /// What was read beyond the last part.
     rest: Bytes,
+    ended: bool,
     algorithms: Algorithms,
 }
 
@@ -40,15 +41,18 @@ impl Part {
 
 impl PartReader {
     pub(crate) fn new(source: Box<dyn ReadStream>, algorithms: Algorithms) -> Self {
-        Self { source, rest: Bytes::new(), algorithms }
+        Self { source, rest: Bytes::new(), ended: false, algorithms }
     }
 
     /// Whether the stream has ended, after parts that filled up.
     pub(crate) async fn at_end(&mut self) -> Result<bool> {
-        if self.rest.is_empty() {
-            self.rest = self.source.read().await?.unwrap_or_default();
+        if self.rest.is_empty() && !self.ended {
+            match self.source.read().await? {
+                Some(more) => self.rest = more,
+                None => self.ended = true,
+            }
         }
-        Ok(self.rest.is_empty())
+        Ok(self.ended && self.rest.is_empty())
     }
 
     /// Reads the part that `spec` describes, or as much of it as the stream still holds.
@@ -60,11 +64,11 @@ impl PartReader {
         while have < len {
             let mut bytes = std::mem::take(&mut self.rest);
             if bytes.is_empty() {
-                let Some(more) = self.source.read().await? else {
+                if self.at_end().await? {
                     last = true;
                     break;
-                };
-                bytes = more;
+                }
+                bytes = std::mem::take(&mut self.rest);
             }
             let room = usize::try_from(len - have).unwrap_or(usize::MAX);
             if bytes.len() > room {

@@ -121,6 +121,10 @@ pub trait Upload: fmt::Debug + Send + Sync {
         receipts: &'a [Receipt],
         whole: &'a Sums,
     ) -> BoxFuture<'a, Result<Committed>>;
+    /// What the store calls the unfinished upload, to tell the user when it cannot be discarded.
+    fn leftover(&self) -> Option<String> {
+        None
+    }
     /// Throws away what was written. The destination stays as it was.
     fn abort(&self) -> BoxFuture<'_, Result<()>>;
 }

@@ -19,6 +19,7 @@ use crate::parts::PartReader;
 use crate::plan::{self, ChunkPlan, PlanPolicy, StreamPlan};
 use crate::pool::{Pool, SLICE};
 use crate::range::{ByteRange, ChunkSpec};
+use crate::redact;
 use crate::report::{Report, Verified};
 use crate::retry::RetryPolicy;
 use crate::sink::{Item, Sink, SinkParts};
@@ -89,6 +90,25 @@ pub struct Engine {
     budget: Budget,
     pool: Pool,
     lanes: Lanes,
+}
+
+/// What stays behind when cleaning up fails.
+#[derive(Debug, Clone)]
+pub struct Leftover {
+    /// The destination.
+    pub location: String,
+    /// What the store calls the unfinished upload.
+    pub id: Option<String>,
+}
+
+impl std::fmt::Display for Leftover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let location = redact::escape_control(&self.location);
+        match &self.id {
+            Some(id) => write!(f, "upload {} of {location}", redact::escape_control(id)),
+            None => write!(f, "an upload of {location}"),
+        }
+    }
 }
 
 /// One object to move.
@@ -203,14 +223,15 @@ impl Engine {
             return begun;
         }
         if let Ok(Ok(begun)) = tokio::time::timeout(ABORT_DEADLINE, beginning).await {
-            self.clean_up(cx, location, || discard(begun.clone())).await;
+            let left = Leftover { location: location.to_owned(), id: None };
+            self.clean_up(cx, &left, || discard(begun.clone())).await;
         }
         Err(Error::cancelled(Op::Begin, location))
     }
 
     /// Discards what a failed job left, by the retry policy, for 5 s at most. A failure to clean up
     /// is a warning: the job's own error matters more.
-    pub async fn clean_up<F, Fut>(&self, cx: &JobContext, location: &str, attempt: F)
+    pub async fn clean_up<F, Fut>(&self, cx: &JobContext, left: &Leftover, attempt: F)
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<()>>,
@@ -218,8 +239,8 @@ impl Engine {
         let cleaning = Box::pin(self.retrying_to_the_end(self.options.retry, cx, attempt));
         match tokio::time::timeout(ABORT_DEADLINE, cleaning).await {
             Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::warn!("{e} ({})", e.hint().unwrap_or("it may be left behind")),
-            Err(_) => tracing::warn!("gave up cleaning up {location}: parts may be left behind"),
+            Ok(Err(e)) => tracing::warn!("{e}; {left} may be left behind"),
+            Err(_) => tracing::warn!("cleaning up took too long; {left} may be left behind"),
         }
     }
 
@@ -281,7 +302,7 @@ impl Run {
         let plan = self.plan(meta.size)?;
         let attributes = self.job.attributes.clone().or(&meta.attributes);
         let fetcher = Fetcher::new(
-            source,
+            Arc::clone(&source),
             self.source_limits.clone(),
             self.fetch_rules(&meta),
             Arc::clone(&self.cx.meter),
@@ -290,7 +311,7 @@ impl Run {
         let upload = self.begin(Some(plan.clone()), attributes).await?;
         let sink = self.sink(Arc::clone(&upload), Some(fetcher));
         let moved = self.put_ranges(&plan, sink).await;
-        self.conclude(&*upload, moved, Some(&meta)).await
+        self.conclude(&*upload, moved, Some(&*source)).await
     }
 
     async fn put_ranges(&self, plan: &ChunkPlan, sink: Sink) -> Result<Vec<Receipt>> {
@@ -323,7 +344,10 @@ impl Run {
         let first = chunks.next().unwrap_or(ChunkSpec { index: 0, range: ByteRange::new(0, 0) });
         let permit = self.engine.budget.acquire(first.range.len()).await;
         let reading = self.cx.cancel.run_until_cancelled(parts.next(first)).await;
-        let first = reading.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &self.from)))?;
+        let mut first = reading.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &self.from)))?;
+        // A stream that fits one part is one request, whichever way its end shows.
+        let ended = self.cx.cancel.run_until_cancelled(parts.at_end()).await;
+        first.last = ended.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &self.from)))?;
         let plan = if first.last { Some(self.plan(first.len())?) } else { None };
         let upload = self.begin(plan, self.job.attributes.clone()).await?;
         let sink = self.sink(Arc::clone(&upload), None);
@@ -384,8 +408,7 @@ impl Run {
         if let Some(size) = size {
             self.cx.meter.set_total(size);
         }
-        let to = self.job.target.location();
-        self.cx.events.send(Event::ItemStarted { from: self.from.clone(), to, size });
+        self.cx.started(&self.from, &self.job.target.location(), size);
     }
 
     fn unplannable(&self, e: &plan::PlanError) -> Error {
@@ -431,15 +454,15 @@ impl Run {
         &self,
         upload: &dyn Upload,
         moved: Result<Vec<Receipt>>,
-        meta: Option<&Meta>,
+        source: Option<&dyn ReadAt>,
     ) -> Result<Outcome> {
         let committed = match moved {
-            Ok(receipts) => self.commit(upload, receipts, meta).await,
+            Ok(receipts) => self.commit(upload, receipts, source).await,
             Err(e) => Err(e),
         };
         if committed.is_err() {
-            let to = self.job.target.location();
-            self.engine.clean_up(&self.cx, &to, || upload.abort()).await;
+            let left = Leftover { location: self.job.target.location(), id: upload.leftover() };
+            self.engine.clean_up(&self.cx, &left, || upload.abort()).await;
         }
         committed
     }
@@ -448,12 +471,15 @@ impl Run {
         &self,
         upload: &dyn Upload,
         mut receipts: Vec<Receipt>,
-        meta: Option<&Meta>,
+        source: Option<&dyn ReadAt>,
     ) -> Result<Outcome> {
         receipts.sort_by_key(|r| r.chunk.index);
         let whole = Sums::combine(receipts.iter().map(|r| &r.sums)).unwrap_or_default();
-        let source_verified = match meta {
-            Some(meta) => compare(meta, &whole)?,
+        let source_verified = match source {
+            Some(source) => {
+                source.recheck().await?; // once more, now that nothing is in flight
+                compare(source.meta(), &whole)?
+            }
             None => None,
         };
         let to = self.job.target.location();

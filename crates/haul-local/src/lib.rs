@@ -13,7 +13,7 @@ mod target;
 mod writeback;
 
 pub use durable::{Durability, FsyncPolicy};
-pub use source::LocalSource;
+pub use source::{LocalSource, content_type_of};
 pub use stdio::{PipeTarget, StdinSource};
 pub use target::LocalTarget;
 

@@ -95,6 +95,7 @@ impl OpenFile {
         let io = |e| Error::io(Op::Open, &location, e);
         // Without O_NONBLOCK, opening a FIFO waits for a writer.
         let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        refuse_special(&std::fs::metadata(&path).map_err(io)?, &location)?;
         let file = File::options().read(true).custom_flags(nonblock).open(&path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         refuse_special(&metadata, &location)?;
@@ -141,8 +142,13 @@ fn refuse_special(metadata: &Metadata, location: &str) -> Result<()> {
 /// S1.8, U0.2: a content type by name, so that links play in a browser.
 fn attributes_of(path: &Path) -> Attributes {
     let mut attributes = Attributes::default();
-    attributes.content_type = mime_guess::from_path(path).first_raw().map(str::to_owned);
+    attributes.content_type = content_type_of(path);
     attributes
+}
+
+/// The content type that a name suggests.
+pub fn content_type_of(path: &Path) -> Option<String> {
+    mime_guess::from_path(path).first_raw().map(str::to_owned)
 }
 
 impl ReadAt for OpenFile {
@@ -230,14 +236,14 @@ impl Inner {
         if now.size != then.size {
             return Err(self.changed(if now.size < then.size { "became shorter" } else { "grew" }));
         }
-        if now != then {
-            return Err(self.changed("was changed"));
-        }
         match std::fs::metadata(&self.path).map(|m| Identity::of(&m)) {
-            Ok(path) if (path.device, path.inode) == (then.device, then.inode) => Ok(()),
-            Ok(_) => Err(self.changed("was replaced")),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(self.changed("was removed")),
-            Err(e) => Err(io(e)),
+            Ok(path) if (path.device, path.inode) == (then.device, then.inode) => {}
+            Ok(_) => return Err(self.changed("was replaced")),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(self.changed("was removed"));
+            }
+            Err(e) => return Err(io(e)),
         }
+        if now == then { Ok(()) } else { Err(self.changed("was changed")) }
     }
 }

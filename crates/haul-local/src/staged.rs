@@ -127,7 +127,13 @@ fn make_folders(parent: &Path, location: &str) -> Result<Vec<PathBuf>> {
         .take_while(|p| !p.as_os_str().is_empty() && !p.exists())
         .map(Path::to_owned)
         .collect();
-    std::fs::create_dir_all(parent).map_err(|e| Error::io(Op::Begin, location, e))?;
+    std::fs::create_dir_all(parent).map_err(|e| match e.kind() {
+        // Something that is no folder is in the way.
+        std::io::ErrorKind::AlreadyExists => {
+            Error::io(Op::Begin, location, std::io::ErrorKind::NotADirectory.into())
+        }
+        _ => Error::io(Op::Begin, location, e),
+    })?;
     Ok(missing)
 }
 

@@ -12,7 +12,9 @@ use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -24,6 +26,7 @@ use haul_core::{Error, ErrorKind, Gate, Op, Result, Retry, stall};
 
 use crate::ObjectId;
 use crate::checksum::ChecksumPolicy;
+use crate::error::{Failure, failure};
 
 /// An access key, for callers that do not want the AWS chain to look for one.
 #[derive(Clone, PartialEq, Eq)]
@@ -100,6 +103,8 @@ pub struct S3Client {
     timeout: Duration,
     pub(crate) region: String,
     pub(crate) custom_endpoint: bool,
+    /// For messages; `None` for AWS's own.
+    endpoint: Option<Arc<str>>,
 }
 
 impl fmt::Debug for S3Client {
@@ -143,6 +148,7 @@ impl S3Client {
             timeout: options.timeout,
             region,
             custom_endpoint,
+            endpoint: endpoint.map(Into::into),
         })
     }
 
@@ -156,6 +162,21 @@ impl S3Client {
     #[must_use]
     pub fn with_own_gate(&self) -> Self {
         Self { gate: Gate::new(self.gate.limit()), ..self.clone() }
+    }
+
+    /// Understands a failed request to this endpoint.
+    pub(crate) fn failure<E>(&self, op: Op, location: &str, e: SdkError<E, HttpResponse>) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let Failure { error, code } = failure(op, location, e);
+        let error = match (error.kind(), &self.endpoint) {
+            (ErrorKind::Connect, Some(endpoint)) => {
+                error.with_hint(format!("is the endpoint {endpoint} right, and does it run?"))
+            }
+            _ => error,
+        };
+        Failure { error, code }
     }
 
     /// Sends a small request through the gate, and waits for its answer as long as the time-out
@@ -298,7 +319,11 @@ fn check_endpoint(url: &str) -> Result<()> {
     if has_host && clean {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Invalid, Op::Configure, url, "it is no endpoint URL")
+    let shown = match url.rsplit_once('@') {
+        Some((_, host)) => format!("***@{host}"), // what stands before may be a password
+        None => url.to_owned(),
+    };
+    Err(Error::new(ErrorKind::Invalid, Op::Configure, shown, "it is no endpoint URL")
         .with_hint("an endpoint looks like https://s3.example.com or http://127.0.0.1:9000"))
 }
 

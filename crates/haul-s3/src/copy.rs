@@ -5,22 +5,24 @@
 //! (X1.4).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::config::http::HttpRequest;
+use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{CompletedPart, MetadataDirective, TaggingDirective};
 use haul_core::handle::JobContext;
 use haul_core::plan::{PlanPolicy, plan};
+use haul_core::transfer::Leftover;
 use haul_core::workers;
 use haul_core::{
-    Attributes, Checksum, ChunkSpec, Committed, Engine, Error, ErrorKind, Event, Op, Report,
-    Result, Retry, Sums, TargetLimits, Verified,
+    Attributes, Checksum, ChunkSpec, Committed, Engine, Error, ErrorKind, Op, Report, Result,
+    Retry, Sums, TargetLimits, Verified,
 };
 
 use crate::ObjectId;
 use crate::attributes::{attributes_of, copy_source, set_attributes};
 use crate::client::S3Client;
-use crate::error::failure;
 use crate::multipart::{
     Expected, MAX_PART, MAX_PARTS, MIN_PART, Multipart, MultipartSpec, refuse_existing, verify,
 };
@@ -60,7 +62,7 @@ pub async fn copy(
     spec: CopySpec,
     cx: JobContext,
 ) -> Result<Report> {
-    Copy { engine: engine.clone(), client, spec, cx }.run().await
+    Copy { engine: engine.clone(), client, spec, cx, tried: Arc::default() }.run().await
 }
 
 #[derive(Clone)]
@@ -69,6 +71,8 @@ struct Copy {
     client: S3Client,
     spec: CopySpec,
     cx: JobContext,
+    /// Whether a request that copies was sent before: its answer may have been lost.
+    tried: Arc<AtomicBool>,
 }
 
 /// A PUT without a body says so: Ceph answers 411 otherwise, and so do some proxies.
@@ -116,11 +120,7 @@ impl Copy {
             self.engine.retrying(first, &self.cx, &location, look).await?;
         }
         self.cx.meter.set_total(origin.size);
-        self.cx.events.send(Event::ItemStarted {
-            from: location.clone(),
-            to: to.to_string(),
-            size: Some(origin.size),
-        });
+        self.cx.started(&location, &to.to_string(), Some(origin.size));
         let copied = if origin.size > self.spec.multipart_above.min(COPY_OBJECT_LIMIT) {
             self.in_parts(&origin).await?
         } else {
@@ -180,15 +180,46 @@ impl Copy {
             .set_if_none_match((!overwrite).then(|| "*".to_owned()))
             .set_metadata_directive(replace.then_some(MetadataDirective::Replace))
             .set_tagging_directive((!carried.tags.is_empty()).then_some(TaggingDirective::Replace));
-        let answer = set_attributes!(request, &carried)
-            .customize()
-            .mutate_request(say_empty)
-            .send()
-            .await
-            .map_err(|e| failure(Op::Copy, &from.to_string(), e))?;
+        let answer =
+            set_attributes!(request, &carried).customize().mutate_request(say_empty).send().await;
+        let again = self.tried.swap(true, Ordering::SeqCst);
+        let answer = match answer.map_err(|e| self.explain(e)) {
+            Err(e) if !overwrite && e.kind() == ErrorKind::SourceChanged => {
+                return self.taken(e, again, origin).await;
+            }
+            answer => answer?,
+        };
         let etag = answer.copy_object_result().and_then(|r| r.e_tag()).map(str::to_owned);
         let version_id = answer.version_id().map(str::to_owned);
         Ok(Committed { etag, version_id, verified: None })
+    }
+
+    /// What a failed precondition was about: with `-n` it may be the destination's. When a request
+    /// was sent before, what is there may be ours.
+    async fn taken(&self, changed: Error, again: bool, origin: &Origin) -> Result<Committed> {
+        let to = &self.spec.to;
+        match refuse_existing(&self.client, to).await {
+            Ok(()) => Err(changed),
+            Err(e) if again && e.kind() == ErrorKind::AlreadyExists => {
+                match verify(&self.client, to, origin.expected()).await {
+                    Ok(v @ Verified::Checksum(_)) => {
+                        Ok(Committed { verified: Some(v), ..Committed::default() })
+                    }
+                    _ => Err(e),
+                }
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// A failed copy: the source when it is gone or changed, the destination in all else.
+    fn explain<E>(&self, e: SdkError<E, HttpResponse>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let source = matches!(e.code(), Some("NoSuchKey" | "NoSuchVersion" | "PreconditionFailed"));
+        let object = if source { &self.spec.from } else { &self.spec.to };
+        self.client.failure(Op::Copy, &object.to_string(), e).into()
     }
 
     async fn in_parts(&self, origin: &Origin) -> Result<Committed> {
@@ -211,7 +242,8 @@ impl Copy {
             Err(e) => Err(e),
         };
         if done.is_err() {
-            self.engine.clean_up(&self.cx, &to, || upload.abort()).await;
+            let left = Leftover { location: to, id: Some(upload.id.clone()) };
+            self.engine.clean_up(&self.cx, &left, || upload.abort()).await;
         }
         done
     }
@@ -276,7 +308,7 @@ impl Copy {
             .mutate_request(say_empty)
             .send()
             .await
-            .map_err(|e| failure(Op::Copy, &from.to_string(), e))?;
+            .map_err(|e| self.explain(e))?;
         let etag = answer.copy_part_result().and_then(|r| r.e_tag()).ok_or_else(|| {
             Error::new(ErrorKind::Protocol, Op::Copy, to, "a part was answered without an ETag")
                 .with_retry(Retry::Backoff)

@@ -18,7 +18,7 @@ mod wire;
 
 pub use client::{AccessKey, S3Client, S3Options};
 pub use copy::{COPY_OBJECT_LIMIT, CopySpec, copy};
-pub use ops::{ObjectInfo, make_bucket, remove, stat};
+pub use ops::{Created, ObjectInfo, make_bucket, remove, stat};
 pub use source::S3Source;
 pub use target::S3Target;
 

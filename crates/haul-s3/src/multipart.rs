@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use haul_core::{Attributes, Checksum, Committed, Error, ErrorKind, Op, Result, Retry, Verified};
+use md5::{Digest as _, Md5};
 
 use crate::ObjectId;
 use crate::attributes::set_attributes;
 use crate::checksum::encode;
 use crate::client::S3Client;
-use crate::error::failure;
 use crate::source::{head, size_of, whole_checksum};
 
 /// Smallest part but the last (S3 API reference, "multipart upload limits").
@@ -71,7 +71,7 @@ impl Multipart {
         let request = set_attributes!(request, spec.attributes);
         let sent = client.asking(Op::Begin, &object, request.send()).await?;
         let answer = sent.map_err(|e| {
-            let failed = failure(Op::Begin, &object.to_string(), e);
+            let failed = client.failure(Op::Begin, &object.to_string(), e);
             client.checksums.learn_if(checksummed, failed)
         })?;
         let id = answer.upload_id().map(str::to_owned).ok_or_else(|| {
@@ -99,13 +99,13 @@ impl Multipart {
         expected: Expected,
     ) -> Result<Committed> {
         let again = self.tried.swap(true, Ordering::SeqCst);
-        let count = parts.len();
+        let etag = etag_of(&parts);
         match self.complete_once(parts, expected).await {
             // The upload is gone, or the object is there: perhaps by our own earlier call.
             Err(e)
                 if again && matches!(e.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) =>
             {
-                self.landed(count, expected).await?.ok_or(e)
+                self.landed(etag, expected).await?.ok_or(e)
             }
             done => done,
         }
@@ -133,7 +133,7 @@ impl Multipart {
                 .set_if_none_match((!self.overwrite).then(|| "*".to_owned()))
                 .send()
                 .await
-                .map_err(|e| failure(Op::Commit, &self.object.to_string(), e))?
+                .map_err(|e| self.client.failure(Op::Commit, &self.object.to_string(), e))?
         };
         let echoed = checksum.is_some() && answer.checksum_crc64_nvme() == checksum.as_deref();
         let verified = match expected.checksum {
@@ -148,7 +148,7 @@ impl Multipart {
     }
 
     /// After a lost answer: whether the object at the destination is the one that was completed.
-    async fn landed(&self, parts: usize, expected: Expected) -> Result<Option<Committed>> {
+    async fn landed(&self, etag: Option<String>, expected: Expected) -> Result<Option<Committed>> {
         let head = match head(&self.client, &self.object, Op::Commit).await {
             Ok(head) => head,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
@@ -162,10 +162,10 @@ impl Multipart {
             (Some(stored), Some(ours)) if stored.algorithm == ours.algorithm => {
                 (stored == ours).then_some(Verified::Checksum(ours.algorithm))
             }
-            // Without a checksum, the number of parts in the ETag is what tells.
+            // Without a checksum, the ETag is what tells; where it is not made of MD5s, nothing does.
             _ => {
-                let etag = head.e_tag().unwrap_or_default().trim_matches('"');
-                etag.ends_with(&format!("-{parts}")).then_some(Verified::Size)
+                let stored = head.e_tag().map(|e| e.trim_matches('"').to_owned());
+                (etag.is_some() && stored == etag).then_some(Verified::Size)
             }
         };
         Ok(verified.map(|verified| Committed {
@@ -185,13 +185,30 @@ impl Multipart {
             .key(&self.object.key)
             .upload_id(&self.id);
         let aborted = self.client.asking(Op::Abort, &self.object, request.send()).await?;
-        match aborted.map_err(|e| Error::from(failure(Op::Abort, &self.object.to_string(), e))) {
-            Err(e) if e.kind() != ErrorKind::NotFound => {
-                Err(e.with_hint(format!("its parts are still stored: upload id {}", self.id)))
-            }
+        match aborted
+            .map_err(|e| Error::from(self.client.failure(Op::Abort, &self.object.to_string(), e)))
+        {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
             _ => Ok(()),
         }
     }
+}
+
+/// The ETag of an object made of `parts`, where parts have MD5s for ETags: the MD5 of their MD5s, and
+/// their number. Stores that encrypt have other ETags, and then there is none to expect.
+fn etag_of(parts: &[CompletedPart]) -> Option<String> {
+    let mut whole = Md5::new();
+    for part in parts {
+        let hex = part.e_tag()?.trim_matches('"');
+        if hex.len() != 32 {
+            return None;
+        }
+        for i in (0..32).step_by(2) {
+            whole.update([u8::from_str_radix(hex.get(i..i + 2)?, 16).ok()?]);
+        }
+    }
+    let whole = u128::from_be_bytes(whole.finalize().into());
+    Some(format!("{whole:032x}-{}", parts.len()))
 }
 
 /// Looks at what is stored and compares it: by checksum where the store keeps one, else by size.
@@ -225,5 +242,21 @@ pub(crate) async fn refuse_existing(client: &S3Client, object: &ObjectId) -> Res
         Ok(_) => Err(Error::new(ErrorKind::AlreadyExists, Op::Begin, object, "it exists already")),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etags_of_parts_make_that_of_the_whole() {
+        let part = |etag: &str| CompletedPart::builder().e_tag(etag).build();
+        // md5("a"), md5("b"); md5 of the two digests as computed by md5sum.
+        let a = part("\"0cc175b9c0f1b6a831c399e269772661\"");
+        let b = part("92eb5ffee6ae2fec3ad71c777531578f");
+        assert_eq!(etag_of(&[a.clone(), b]).unwrap(), "96e024ba2074fe77e8e965ba43a704be-2");
+        assert_eq!(etag_of(&[a, part("opaque")]), None);
+        assert_eq!(etag_of(&[part(&"zz".repeat(16))]), None);
     }
 }

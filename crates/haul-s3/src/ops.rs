@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use haul_core::{Checksum, Op, Result};
 
 use crate::ObjectId;
 use crate::client::S3Client;
-use crate::error::failure;
 use crate::source::{head, size_of, whole_checksum};
 
 /// What a store tells about an object.
@@ -41,11 +41,11 @@ impl ObjectInfo {
     }
 }
 
-/// Looks at an object.
-pub async fn stat(client: &S3Client, object: &ObjectId) -> Result<ObjectInfo> {
-    let head = head(client, object, Op::Stat).await?;
+/// Looks at an object, as part of `op`.
+pub async fn stat(client: &S3Client, object: &ObjectId, op: Op) -> Result<ObjectInfo> {
+    let head = head(client, object, op).await?;
     Ok(ObjectInfo {
-        size: size_of(&head, object, Op::Stat)?,
+        size: size_of(&head, object, op)?,
         etag: head.e_tag().map(|e| e.trim_matches('"').to_owned()),
         version_id: head.version_id().map(str::to_owned),
         modified: head.last_modified().and_then(|t| (*t).try_into().ok()),
@@ -70,12 +70,21 @@ pub async fn remove(client: &S3Client, object: &ObjectId) -> Result<()> {
         .key(&object.key)
         .set_version_id(object.version_id.clone());
     let sent = client.asking(Op::Remove, object, request.send()).await?;
-    sent.map_err(|e| failure(Op::Remove, &object.to_string(), e))?;
+    sent.map_err(|e| client.failure(Op::Remove, &object.to_string(), e))?;
     Ok(())
 }
 
+/// Whose doing it is that a bucket exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It was created just now.
+    New,
+    /// The caller had it before, perhaps by a request whose answer was lost.
+    OursAlready,
+}
+
 /// Creates a bucket in the client's region.
-pub async fn make_bucket(client: &S3Client, bucket: &str) -> Result<()> {
+pub async fn make_bucket(client: &S3Client, bucket: &str) -> Result<Created> {
     // AWS wants the region named everywhere but in us-east-1, where it refuses it; other stores
     // have one region and do not ask.
     let constraint = (!client.custom_endpoint && client.region != "us-east-1").then(|| {
@@ -87,6 +96,9 @@ pub async fn make_bucket(client: &S3Client, bucket: &str) -> Result<()> {
         client.sdk().create_bucket().bucket(bucket).set_create_bucket_configuration(constraint);
     let bucket = ObjectId::new(bucket, "");
     let sent = client.asking(Op::MakeBucket, &bucket, request.send()).await?;
-    sent.map_err(|e| failure(Op::MakeBucket, &bucket.to_string(), e))?;
-    Ok(())
+    match sent {
+        Ok(_) => Ok(Created::New),
+        Err(e) if e.code() == Some("BucketAlreadyOwnedByYou") => Ok(Created::OursAlready),
+        Err(e) => Err(client.failure(Op::MakeBucket, &bucket.to_string(), e).into()),
+    }
 }

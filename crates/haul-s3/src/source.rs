@@ -16,7 +16,6 @@ use haul_core::{
 use crate::attributes::attributes_of;
 use crate::checksum::decode;
 use crate::client::S3Client;
-use crate::error::failure;
 use crate::{ObjectId, wire};
 
 /// An object to read.
@@ -52,7 +51,7 @@ pub(crate) async fn head(client: &S3Client, object: &ObjectId, op: Op) -> Result
         .set_version_id(object.version_id.clone())
         .checksum_mode(ChecksumMode::Enabled);
     let sent = client.asking(op, object, request.send()).await?;
-    sent.map_err(|e| failure(op, &object.to_string(), e).into())
+    sent.map_err(|e| client.failure(op, &object.to_string(), e).into())
 }
 
 /// The object's size as HeadObject states it.

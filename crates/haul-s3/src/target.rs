@@ -174,6 +174,10 @@ impl Upload for Parts {
         self.0.complete(parts, Expected { size: whole.len(), checksum }).boxed()
     }
 
+    fn leftover(&self) -> Option<String> {
+        Some(self.0.id.clone())
+    }
+
     fn abort(&self) -> BoxFuture<'_, Result<()>> {
         self.0.abort().boxed()
     }

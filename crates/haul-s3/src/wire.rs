@@ -17,7 +17,6 @@ use crate::attributes::set_attributes;
 use crate::body::{FailureSlot, body_of};
 use crate::checksum::encode;
 use crate::client::S3Client;
-use crate::error::failure;
 use crate::multipart::Multipart;
 use crate::{ObjectId, source::Pin};
 
@@ -36,7 +35,7 @@ pub(crate) async fn get_range(client: &S3Client, pin: &Pin, range: ByteRange) ->
         .set_range(if partial { range.http_range() } else { None })
         .send()
         .await
-        .map_err(|e| failure(Op::Read, location, e))?;
+        .map_err(|e| client.failure(Op::Read, location, e))?;
     let wrong = |what: String| {
         Err(Error::new(ErrorKind::Protocol, Op::Read, location, what).with_retry(Retry::Backoff))
     };
@@ -97,7 +96,7 @@ pub(crate) async fn put_object(
     let request = set_attributes!(request, &spec.attributes).customize();
     let request = if client.sign_payload { request } else { request.disable_payload_signing() };
     let answer = request.send().await.map_err(|e| {
-        let failed = failure(Op::Write, &object.to_string(), e);
+        let failed = client.failure(Op::Write, &object.to_string(), e);
         slot.take().unwrap_or_else(|| client.checksums.learn_if(checksum.is_some(), failed))
     })?;
     let Some(etag) = answer.e_tag else {
@@ -140,7 +139,7 @@ pub(crate) async fn upload_part(
         .customize();
     let request = if client.sign_payload { request } else { request.disable_payload_signing() };
     let answer = request.send().await.map_err(|e| {
-        let failed = failure(Op::Write, &object.to_string(), e);
+        let failed = client.failure(Op::Write, &object.to_string(), e);
         slot.take().unwrap_or_else(|| client.checksums.learn_if(checksum.is_some(), failed))
     })?;
     let Some(etag) = answer.e_tag else {

@@ -1,10 +1,12 @@
 //! What haul's tests run against.
 //!
 //! Owns: an S3 store in memory ([`memory`]), faults on the wire in front of it ([`faults`]), a
-//! record of every request ([`calls`]), all three behind one socket ([`TestServer`]), and the
-//! sizes and names worth trying ([`sizes`]). Must never be a dependency of anything that ships.
+//! record of every request ([`calls`]), all three behind one socket ([`TestServer`]), the sizes and
+//! names worth trying ([`sizes`]), and what every backend must do ([`conformance`]). Must never be a dependency of anything that ships.
 
 pub mod calls;
+#[expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a failed check is a panic")]
+pub mod conformance;
 pub mod faults;
 #[expect(clippy::cast_possible_wrap, reason = "the S3 model counts in signed integers")]
 pub mod memory;

@@ -86,6 +86,13 @@ impl Haul {
             request;
         let mut source = self.source(&from, version_id.clone()).await?;
         let target = self.target(&to).await?;
+        // A stream has no name of its own to guess a content type by: the key's has to do.
+        let mut attributes = attributes;
+        if let (Location::Stdio, Location::S3 { key, .. }) = (&from, &to)
+            && attributes.content_type.is_none()
+        {
+            attributes.content_type = haul_local::content_type_of(Path::new(key));
+        }
         let same_store = !self.options.two_endpoints();
         let within = match (&from, &to) {
             (Location::S3 { .. }, Location::S3 { .. }) if same_store => {

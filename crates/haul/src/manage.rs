@@ -2,11 +2,12 @@
 //!
 //! Owns the dispatch of small operations to backends, with the engine's retries around them.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use haul_core::handle::JobContext;
-use haul_core::{Error, ErrorKind, EventSender, Location, Meter, Op, Result};
-use haul_s3::{ObjectId, ObjectInfo};
+use haul_core::{Error, ErrorKind, Location, Op, Result};
+use haul_s3::{Created, ObjectId, ObjectInfo};
 
 use crate::Haul;
 use crate::copy::object_of;
@@ -46,7 +47,7 @@ impl Haul {
         }
         let object = ObjectId { version_id, ..object_of(location)? };
         let client = self.source_client().await?;
-        let info = self.retried(location, || haul_s3::stat(&client, &object)).await?;
+        let info = self.retried(location, || haul_s3::stat(&client, &object, Op::Stat)).await?;
         Ok(Stat::Object(info))
     }
 
@@ -57,7 +58,7 @@ impl Haul {
         // S3 says nothing when there is no such object; a script that removes the wrong key should
         // hear of it. A version may be a delete marker, which cannot be looked at.
         if object.version_id.is_none() {
-            self.retried(location, || haul_s3::stat(&client, &object)).await?;
+            self.retried(location, || haul_s3::stat(&client, &object, Op::Remove)).await?;
         }
         self.retried(location, || haul_s3::remove(&client, &object)).await
     }
@@ -73,7 +74,20 @@ impl Haul {
             }
         };
         let client = self.dest_client().await?;
-        self.retried(location, || haul_s3::make_bucket(&client, bucket)).await
+        let tries = AtomicU32::new(0);
+        let attempt = || async {
+            let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
+            match haul_s3::make_bucket(&client, bucket).await? {
+                // An answer was lost: it is ours because of our own earlier try.
+                Created::New => Ok(()),
+                Created::OursAlready if !first => Ok(()),
+                Created::OursAlready => {
+                    let what = "you have this bucket already";
+                    Err(Error::new(ErrorKind::AlreadyExists, Op::MakeBucket, location, what))
+                }
+            }
+        };
+        self.retried(location, attempt).await
     }
 
     async fn retried<T, F, Fut>(&self, location: &Location, attempt: F) -> Result<T>
@@ -81,11 +95,7 @@ impl Haul {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        let cx = JobContext {
-            cancel: self.cancel.clone(),
-            meter: Meter::new(),
-            events: EventSender::void(),
-        };
+        let cx = JobContext::unwatched(self.cancel.clone());
         let policy = self.options.engine.retry.first_contact();
         self.engine.retrying(policy, &cx, &location.to_string(), attempt).await
     }

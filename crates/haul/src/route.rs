@@ -19,7 +19,7 @@ use haul_core::{Error, ErrorKind, Location, Op, Result, name};
 pub fn destination(from: &Location, to: Location) -> Result<Location> {
     match to {
         Location::Local(path) if is_folder(&path) => {
-            let name = name_of(from, &path.to_string_lossy())?;
+            let name = name_of(from, &path.join("").to_string_lossy())?;
             Ok(Location::Local(path.join(name)))
         }
         Location::S3 { bucket, key } if key.is_empty() || key.ends_with('/') => {

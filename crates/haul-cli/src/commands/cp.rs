@@ -3,7 +3,7 @@
 use haul::{CopyRequest, ErrorKind, Location, Report};
 use serde_json::json;
 
-use crate::args::{Common, CpArgs};
+use crate::args::{Common, CpArgs, ProgressMode};
 use crate::exit::Exit;
 use crate::size::{human, human_rate};
 use crate::{output, render, settings};
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: Box<CpArgs>, common: &Common) -> anyhow::Result<Ex
     if !to_stdout {
         tell(&report, common)?;
     }
-    if !common.quiet && !common.json {
+    if !common.quiet && !common.json && common.progress != ProgressMode::Json {
         output::note(&summary(&report));
     }
     Ok(Exit::Done)
@@ -45,7 +45,7 @@ pub(crate) fn tell(report: &Report, common: &Common) -> Result<(), haul::Error> 
     let line = json!({
         "type": "copied", "from": from, "to": to, "bytes": report.bytes,
         "seconds": report.elapsed.as_secs_f64(), "retried": report.retried,
-        "verified": report.verified.to_string(), "etag": report.etag,
+        "verified": report.verified.to_string(), "etag": report.etag.as_deref().map(|e| e.trim_matches('"')),
         "version_id": report.version_id,
     });
     output::result(&line.to_string())

@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::args::{Common, DemoArgs};
 use crate::exit::Exit;
 use crate::size::human;
-use crate::{output, render};
+use crate::{output, render, signals};
 
 struct Step {
     name: &'static str,
@@ -29,31 +29,42 @@ pub(crate) async fn run(args: DemoArgs, common: &Common) -> anyhow::Result<Exit>
         .prefix("haul-demo-")
         .tempdir()
         .context("cannot make a temporary folder")?;
-    let file = match args.path {
-        Some(path) => path,
-        None => make_data(folder.path(), args.size.0)?,
+    let toured = tokio::select! {
+        toured = tour(args, folder.path(), common) => toured,
+        terminated = signals::asked_to_stop() => {
+            let code = if terminated { Exit::Terminated } else { Exit::Interrupted };
+            folder.close().context("cannot clean up")?;
+            return Ok(code);
+        }
     };
-    let hash = hash_file(&file)?;
-    let store = folder.path().join("store");
+    folder.close().context("cannot clean up")?;
+    print(&toured?, common)?;
+    Ok(Exit::Done)
+}
+
+async fn tour(args: DemoArgs, folder: &Path, common: &Common) -> anyhow::Result<Vec<Step>> {
+    let place = folder.to_owned();
+    let prepare = move || {
+        let file = match args.path {
+            Some(path) => path,
+            None => make_data(&place, args.size.0)?,
+        };
+        let hash = hash_file(&file)?;
+        anyhow::Ok((file, hash))
+    };
+    let (file, hash) = tokio::task::spawn_blocking(prepare).await??;
+    let store = folder.join("store");
     std::fs::create_dir(&store)?;
     let credentials = Credentials::generate()?;
     let server = haul_serve::serve_folder(&store, ([127, 0, 0, 1], 0).into(), &credentials).await?;
+    let endpoint = server.endpoint_url();
     if !common.quiet && !common.json {
-        output::note(&format!("haul: a store for this demo runs at {}", server.endpoint_url()));
+        output::note(&format!("haul: a store for this demo runs at {endpoint}"));
     }
-    let tour = Tour {
-        folder: folder.path(),
-        file,
-        hash,
-        common,
-        endpoint: server.endpoint_url(),
-        credentials,
-    };
+    let tour = Tour { folder, file, hash, common, endpoint, credentials };
     let steps = tour.run().await;
     server.stop().await;
-    folder.close().context("cannot clean up")?;
-    print(&steps?, common)?;
-    Ok(Exit::Done)
+    steps
 }
 
 struct Tour<'a> {

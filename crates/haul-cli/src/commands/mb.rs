@@ -1,5 +1,6 @@
 //! `haul mb`: create a bucket.
 
+use haul::redact::escape_control as show;
 use serde_json::json;
 
 use crate::args::{Common, MbArgs};
@@ -14,7 +15,7 @@ pub(crate) async fn run(args: MbArgs, common: &Common) -> anyhow::Result<Exit> {
         let line = json!({"type": "created", "location": location.to_string()});
         output::result(&line.to_string())?;
     } else {
-        output::result(&format!("created {location}"))?;
+        output::result(&format!("created {}", show(&location.to_string())))?;
     }
     Ok(Exit::Done)
 }

@@ -1,5 +1,6 @@
 //! `haul rm`: remove one object.
 
+use haul::redact::escape_control as show;
 use serde_json::json;
 
 use crate::args::{Common, RmArgs};
@@ -16,7 +17,7 @@ pub(crate) async fn run(args: RmArgs, common: &Common) -> anyhow::Result<Exit> {
         });
         output::result(&line.to_string())?;
     } else {
-        output::result(&format!("removed {location}"))?;
+        output::result(&format!("removed {}", show(&location.to_string())))?;
     }
     Ok(Exit::Done)
 }

@@ -2,11 +2,10 @@
 
 use anyhow::Context as _;
 use haul_serve::{Credentials, Server};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::ServeArgs;
 use crate::exit::Exit;
-use crate::{output, settings};
+use crate::{output, settings, signals};
 
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<Exit> {
     let credentials = match (&args.access_key, &args.secret_key_file) {
@@ -23,12 +22,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<Exit> {
         .with_context(|| format!("cannot serve {} on {}", args.dir.display(), args.listen))?;
     output::result(&environment(&server, &credentials))?;
     output::note(&format!("haul: serving {}; Ctrl-C ends it", args.dir.display()));
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    signals::asked_to_stop().await;
     server.stop().await;
     Ok(Exit::Done)
 }

@@ -50,8 +50,10 @@ fn object(place: &str, info: &ObjectInfo) -> String {
 }
 
 fn table(place: &str, size: u64, rows: &[(&str, Option<String>)]) -> String {
-    let mut lines =
-        vec![place.to_owned(), format!("  {:<10}{size} bytes ({})", "Size", human(size))];
+    let mut lines = vec![
+        haul::redact::escape_control(place).into_owned(),
+        format!("  {:<10}{size} bytes ({})", "Size", human(size)),
+    ];
     for (name, value) in rows {
         if let Some(value) = value {
             lines.push(format!("  {name:<10}{}", haul::redact::escape_control(value)));

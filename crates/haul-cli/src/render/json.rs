@@ -33,7 +33,11 @@ impl Render for Json {
             }),
             Event::Note { text } => json!({"type": "note", "text": text}),
             Event::ItemDone { report } => {
-                json!({"type": "done", "to": report.to, "bytes": report.bytes})
+                json!({
+                    "type": "done", "from": report.from, "to": report.to, "bytes": report.bytes,
+                    "seconds": report.elapsed.as_secs_f64(), "retried": report.retried,
+                    "verified": report.verified.to_string(),
+                })
             }
             _ => return,
         };
