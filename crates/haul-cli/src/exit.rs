@@ -60,7 +60,9 @@ pub(crate) fn explain(error: &anyhow::Error, verbose: bool) -> Exit {
     let hint = known.and_then(haul::Error::hint);
     let line = match hint {
         Some(hint) => format!("{error} ({hint})"),
-        None => format!("{error}"),
+        None if known.is_some() => format!("{error}"),
+        // Errors of the command itself: the cause is part of the message.
+        None => format!("{error:#}").split(" (os error").next().unwrap_or_default().to_owned(),
     };
     output::error(&line);
     if verbose {

@@ -18,27 +18,33 @@ pub(crate) fn terminated() -> bool {
 }
 
 /// Waits for a signal and asks `haul` to stop; a second signal ends the process. Never returns.
-pub(crate) async fn watch(haul: &Haul) -> std::convert::Infallible {
-    if asked_to_stop().await {
-        TERMINATED.store(true, Ordering::Relaxed);
+pub(crate) fn watch(haul: &Haul) -> impl Future<Output = std::convert::Infallible> {
+    let first = stop_signal();
+    async move {
+        if first.await {
+            TERMINATED.store(true, Ordering::Relaxed);
+        }
+        output::note("haul: interrupted, cleaning up (once more to quit at once)");
+        let second = stop_signal();
+        haul.cancel();
+        second.await;
+        quit()
     }
-    output::note("haul: interrupted, cleaning up (once more to quit at once)");
-    haul.cancel();
-    asked_to_stop().await;
-    quit()
 }
 
-/// Waits for SIGINT or SIGTERM; whether it was SIGTERM.
-pub(crate) async fn asked_to_stop() -> bool {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        tracing::warn!("signals cannot be watched: Ctrl-C will not clean up");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => false,
-        _ = terminate.recv() => true,
+/// Waits for SIGINT or SIGTERM; whether it was SIGTERM. Signals count from the call on, not only
+/// from when the future is first polled.
+pub(crate) fn stop_signal() -> impl Future<Output = bool> {
+    let watched = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        let (Ok(mut interrupt), Ok(mut terminate)) = watched else {
+            tracing::warn!("signals cannot be watched: Ctrl-C will not clean up");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => false,
+            _ = terminate.recv() => true,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::meter::ChunkMeter;
 use crate::payload::{Payload, Tracker};
 use crate::pool::SLICE;
 use crate::range::ChunkSpec;
+use crate::retry::RetryPolicy;
 use crate::sequencer::Sequencer;
 use crate::stall::{self, Pulse};
 use crate::target::{Receipt, Upload};
@@ -51,6 +52,7 @@ struct SinkInner {
     cx: JobContext,
     to: String,
     limits: TargetLimits,
+    retry: RetryPolicy,
     /// Whether bytes come over a network, and count there.
     source_is_network: bool,
     /// Whether bytes count when they leave, because they did not when they came.
@@ -65,19 +67,22 @@ pub(crate) struct SinkParts {
     pub(crate) fetcher: Option<Fetcher>,
     pub(crate) to: String,
     pub(crate) limits: TargetLimits,
+    /// How puts are tried again.
+    pub(crate) retry: RetryPolicy,
     /// Whether the source already counts bytes that cross the network.
     pub(crate) source_is_network: bool,
 }
 
 impl Sink {
     pub(crate) fn new(engine: &Engine, cx: &JobContext, parts: SinkParts) -> Self {
-        let SinkParts { upload, fetcher, to, limits, source_is_network } = parts;
+        let SinkParts { upload, fetcher, to, limits, retry, source_is_network } = parts;
         Self(Arc::new(SinkInner {
             upload,
             fetcher,
             engine: engine.clone(),
             cx: cx.clone(),
             to,
+            retry,
             counts_wire: limits.network && !source_is_network,
             source_is_network,
             turns: (limits.order == Order::Sequential).then(Sequencer::new),
@@ -170,7 +175,7 @@ impl Sink {
             let on_stall = || stall::stalled(Op::Write, &sink.to, options.stall);
             stall::watch(options.stall, &tracker.pulse, on_stall, put).await
         };
-        let receipt = sink.engine.retrying(options.retry, &sink.cx, &sink.to, attempt).await?;
+        let receipt = sink.engine.retrying(sink.retry, &sink.cx, &sink.to, attempt).await?;
         if receipt.sums.len() != chunk.range.len() {
             let what = format!("{} of {} bytes were taken", receipt.sums.len(), chunk.range.len());
             return Err(Error::new(ErrorKind::Verification, Op::Write, &sink.to, what));

@@ -309,7 +309,7 @@ impl Run {
             self.cx.events.clone(),
         );
         let upload = self.begin(Some(plan.clone()), attributes).await?;
-        let sink = self.sink(Arc::clone(&upload), Some(fetcher));
+        let sink = self.sink(Arc::clone(&upload), Some(fetcher), Some(plan.chunks()));
         let moved = self.put_ranges(&plan, sink).await;
         self.conclude(&*upload, moved, Some(&*source)).await
     }
@@ -349,8 +349,9 @@ impl Run {
         let ended = self.cx.cancel.run_until_cancelled(parts.at_end()).await;
         first.last = ended.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &self.from)))?;
         let plan = if first.last { Some(self.plan(first.len())?) } else { None };
+        let count = plan.as_ref().map(ChunkPlan::chunks);
         let upload = self.begin(plan, self.job.attributes.clone()).await?;
-        let sink = self.sink(Arc::clone(&upload), None);
+        let sink = self.sink(Arc::clone(&upload), None, count);
         let (budget, from) = (self.engine.budget.clone(), self.from.clone());
         let produce = |queue: Queue<Item>| async move {
             let mut last = first.last;
@@ -438,12 +439,16 @@ impl Run {
         self.engine.beginning(&self.cx, &to, begin, discard).await
     }
 
-    fn sink(&self, upload: Arc<dyn Upload>, fetcher: Option<Fetcher>) -> Sink {
+    fn sink(&self, upload: Arc<dyn Upload>, fetcher: Option<Fetcher>, chunks: Option<u64>) -> Sink {
+        let retry = self.engine.options().retry;
+        // An only chunk may be the first that the target hears of us.
+        let retry = if chunks == Some(1) { retry.first_contact() } else { retry };
         let parts = SinkParts {
             upload,
             fetcher,
             to: self.job.target.location(),
             limits: self.target_limits.clone(),
+            retry,
             source_is_network: self.source_limits.network,
         };
         Sink::new(&self.engine, &self.cx, parts)

@@ -31,7 +31,7 @@ pub(crate) async fn run(args: DemoArgs, common: &Common) -> anyhow::Result<Exit>
         .context("cannot make a temporary folder")?;
     let toured = tokio::select! {
         toured = tour(args, folder.path(), common) => toured,
-        terminated = signals::asked_to_stop() => {
+        terminated = signals::stop_signal() => {
             let code = if terminated { Exit::Terminated } else { Exit::Interrupted };
             folder.close().context("cannot clean up")?;
             return Ok(code);
@@ -178,11 +178,11 @@ fn make_data(folder: &Path, size: u64) -> anyhow::Result<PathBuf> {
 }
 
 fn hash_file(path: &Path) -> anyhow::Result<blake3::Hash> {
-    let mut file =
-        std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let io = |e| haul::Error::io(haul::Op::Open, path.display(), e);
     let mut hasher = blake3::Hasher::new();
-    std::io::copy(&mut file, &mut hasher)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    std::fs::File::open(path)
+        .and_then(|mut file| std::io::copy(&mut file, &mut hasher))
+        .map_err(io)?;
     Ok(hasher.finalize())
 }
 

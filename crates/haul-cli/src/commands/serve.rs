@@ -20,9 +20,10 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<Exit> {
     let server = haul_serve::serve_folder(&args.dir, args.listen, &credentials)
         .await
         .with_context(|| format!("cannot serve {} on {}", args.dir.display(), args.listen))?;
+    let stop = signals::stop_signal();
     output::result(&environment(&server, &credentials))?;
     output::note(&format!("haul: serving {}; Ctrl-C ends it", args.dir.display()));
-    signals::asked_to_stop().await;
+    stop.await;
     server.stop().await;
     Ok(Exit::Done)
 }
