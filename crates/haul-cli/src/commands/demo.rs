@@ -46,7 +46,7 @@ async fn tour(args: DemoArgs, folder: &Path, common: &Common) -> anyhow::Result<
     let place = folder.to_owned();
     let prepare = move || {
         let file = match args.path {
-            Some(path) => path,
+            Some(path) => regular(path)?,
             None => make_data(&place, args.size.0)?,
         };
         let hash = hash_file(&file)?;
@@ -159,6 +159,17 @@ impl Tour<'_> {
         let detail = "the BLAKE3 hash is not that of the original";
         Err(haul::Error::new(haul::ErrorKind::Verification, haul::Op::Verify, what, detail).into())
     }
+}
+
+/// The demo reads its file more than once.
+fn regular(path: PathBuf) -> Result<PathBuf, haul::Error> {
+    let metadata =
+        std::fs::metadata(&path).map_err(|e| haul::Error::io(haul::Op::Open, path.display(), e))?;
+    if metadata.is_file() {
+        return Ok(path);
+    }
+    let what = "it is no regular file";
+    Err(haul::Error::new(haul::ErrorKind::Invalid, haul::Op::Open, path.display(), what))
 }
 
 fn make_data(folder: &Path, size: u64) -> anyhow::Result<PathBuf> {

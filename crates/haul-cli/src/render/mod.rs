@@ -63,9 +63,10 @@ pub(crate) async fn follow(
             Some(event) = event => if let Some(r) = &mut renderer { r.event(&event) },
             result = &mut job => break result,
             never = &mut signals => match never {},
-            _ = clock.tick(), if !haul.is_cancelled() => {
-                if let Some(r) = &mut renderer { r.draw(meter.snapshot()) }
-            }
+            _ = clock.tick() => match &mut renderer {
+                Some(r) if !haul.is_cancelled() => r.draw(meter.snapshot()),
+                _ => {}
+            },
         }
     };
     if let Some(r) = &mut renderer {

@@ -1,0 +1,141 @@
+//! Arguments that cannot be meant: one line, exit 2, nothing touched.
+
+use crate::harness::World;
+
+#[tokio::test]
+async fn locations_that_are_none() {
+    let world = World::new().await;
+    world.file("a", "data");
+    for (from, to, line) in [
+        ("a", "s3://", "cannot understand s3://: s3:// names no bucket (s3://BUCKET/KEY)"),
+        ("a", "s3:///k", "cannot understand s3:///k: s3:///k names no bucket (s3://BUCKET/KEY)"),
+        ("s3://b ucket/k", "x", "cannot understand s3://b ucket/k: \"b ucket\" is no bucket name*"),
+        ("s3://../k", "x", "cannot understand s3://../k: \"..\" is no bucket name*"),
+        ("a", "ftp://host/x", "cannot understand ftp://host/x: ftp:// is not a scheme*"),
+        ("gs://b/k", "x", "cannot understand gs://b/k: gs:// is not a scheme haul knows (*s3://*)"),
+        ("", "x", "cannot understand *: an empty location"),
+        ("a", "", "cannot understand *: an empty location"),
+    ] {
+        world.refuses(["cp", from, to], 2, line).await;
+    }
+    let long = format!("s3://bucket/{}", "k".repeat(1025));
+    let line = "cannot understand *: the key is 1025 bytes long, and S3 stops at 1,024";
+    world.refuses(["cp", "a", &long], 2, line).await;
+    assert_eq!(world.server.calls().list().len(), 0, "no request was needed to know");
+}
+
+#[tokio::test]
+async fn what_is_no_object_cannot_be_read() {
+    let world = World::new().await;
+    let bucket = "*: it is a bucket, and an object is needed (name the object: s3://BUCKET/KEY)";
+    for verb in ["cat", "stat", "rm"] {
+        for place in ["s3://bucket", "s3://bucket/"] {
+            world.refuses([verb, place], 2, &format!("cannot {bucket}")).await;
+        }
+    }
+    world.refuses(["cp", "s3://bucket", "x"], 2, &format!("cannot {bucket}")).await;
+    world.refuses(["cp", "s3://bucket", "s3://bucket/x"], 2, &format!("cannot {bucket}")).await;
+    world.refuses(["cp", "s3://bucket", "."], 2, "*bucket*").await;
+    world.refuses(["rm", "x"], 2, "cannot *x: it is no object in a store (*s3://BUCKET/KEY)").await;
+    world
+        .refuses(["mb", "s3://bucket/k"], 2, "cannot create s3://bucket/k: it is no bucket*")
+        .await;
+    world.refuses(["cp", "a", "x", "--version-id", "v"], 2, "*only objects have versions*").await;
+}
+
+/// The way out that a message names has to work.
+#[tokio::test]
+async fn a_nameless_source_names_a_destination_that_works() {
+    let world = World::new().await;
+    world.put("a/..", "data");
+    for (into, hint) in [(".", "./NAME"), ("new/", "new/NAME"), ("new//", "new//NAME")] {
+        let line = format!("cannot understand *(name the destination in full: {hint})");
+        world.refuses(["cp", "s3://bucket/a/..", into], 2, &line).await;
+    }
+    world.refuses(["cp", "-", "s3://bucket/p/"], 2, "*s3://bucket/p/NAME*").await;
+}
+
+#[tokio::test]
+async fn part_sizes_that_no_store_takes() {
+    let world = World::new().await;
+    world.file("a", vec![0; 6 << 20]);
+    let to = "s3://bucket/a";
+    for size in ["5242879", "4MiB", "5MB", "6GiB", "5368709121"] {
+        let line = "cannot start writing s3://bucket/a: *part size*5242880 to 5368709120 bytes*";
+        world.refuses(["cp", "--part-size", size, "a", to], 2, line).await;
+        let done = world.haul(["cp", "--part-size", size, "-", to]).input("data").run().await;
+        done.failed(2, line);
+    }
+    for size in ["0", "-1", "8 apples", ""] {
+        world.refuses(["cp", &format!("--part-size={size}"), "a", to], 2, "*--part-size*").await;
+    }
+    assert_eq!(world.server.calls().list().len(), 0, "no request was needed to know");
+}
+
+#[tokio::test]
+async fn concurrency_is_1_to_16_or_auto() {
+    let world = World::new().await;
+    world.file("a", "data");
+    for bad in ["0", "17", "-1", "many", ""] {
+        let flag = format!("-c{bad}");
+        let line = "*--concurrency*1 to 16, or auto*";
+        world.refuses(["cp", &flag, "a", "s3://bucket/x"], 2, line).await;
+    }
+    for good in ["1", "16", "auto"] {
+        world.haul(["cp", "-c", good, "a", "s3://bucket/x"]).run().await.ok();
+    }
+    world.haul(["cp", "--max-concurrent", "3", "a", "s3://bucket/x"]).run().await.ok();
+}
+
+#[tokio::test]
+async fn other_values_that_cannot_be_meant() {
+    let world = World::new().await;
+    world.file("a", "data");
+    for flag in [
+        "--limit-rate=0",
+        "--limit-rate=fast",
+        "--memory=0",
+        "--timeout=0",
+        "--retries=-1",
+        "--expected-size=x",
+        "--metadata=novalue",
+        "--metadata==v",
+        "--tags=novalue",
+        "--progress=loud",
+        "--fsync=maybe",
+    ] {
+        let name = flag.split('=').next().unwrap();
+        world.refuses(["cp", flag, "a", "s3://bucket/x"], 2, &format!("*{name}*")).await;
+    }
+    for url in ["localhost:9000", "http://", "ftp://host"] {
+        let line = format!("cannot connect to {url}: it is no endpoint URL*");
+        world.refuses(["cp", "--endpoint-url", url, "a", "s3://bucket/x"], 2, &line).await;
+    }
+}
+
+/// A metadata header that HTTP cannot carry is the user's to mend.
+#[tokio::test]
+async fn metadata_that_cannot_be_sent() {
+    let world = World::new().await;
+    world.file("a", "data");
+    for pair in ["two words=x", "a=line\nbreak"] {
+        let args = ["cp", "--metadata", pair, "a", "s3://bucket/x"];
+        world.refuses(args, 2, "cannot * s3://bucket/x: *").await;
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_flag_or_command_is_explained() {
+    let world = World::new().await;
+    for (args, word) in [
+        (&["cp", "--concurency", "3", "a", "b"][..], "--concurrency"),
+        (&["cp", "--contenttype", "x", "a", "b"], "--content-type"),
+        (&["cpy", "a", "b"], "cp"),
+        (&["stats", "a"], "stat"),
+        (&["cp", "a"], "DEST"),
+    ] {
+        let done = world.haul(args).run().await;
+        assert_eq!((done.code, done.out()), (2, ""), "{done}");
+        assert!(done.err.contains(word) && done.err.contains("--help"), "{done}");
+    }
+}
