@@ -94,9 +94,9 @@ pub(crate) enum Command {
         haul cat s3://b/k --version-id VERSION > file")]
     Cat(CatArgs),
     /// Show what is known about an object or file
-    Stat(StatArgs),
-    /// Remove one object
-    Rm(RmArgs),
+    Stat(ObjectRef),
+    /// Remove one object; with --version-id, that version for good
+    Rm(ObjectRef),
     /// Create a bucket
     Mb(MbArgs),
     /// Serve a folder as an S3 endpoint, for development and tests
@@ -337,40 +337,25 @@ pub(crate) struct CpArgs {
     pub(crate) object: ObjectArgs,
 }
 
+/// One object (or file), and the store that it is in.
 #[derive(Debug, Args)]
-pub(crate) struct CatArgs {
+pub(crate) struct ObjectRef {
     /// The object: s3://BUCKET/KEY
     #[arg(value_name = "OBJECT")]
-    pub(crate) from: OsString,
+    pub(crate) location: OsString,
     /// Version of the object
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CatArgs {
+    #[command(flatten)]
+    pub(crate) object: ObjectRef,
     #[command(flatten)]
     pub(crate) transfer: TransferArgs,
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StatArgs {
-    /// What to look at: s3://BUCKET/KEY or a path
-    pub(crate) location: OsString,
-    /// Version of the object
-    #[arg(long, value_name = "ID")]
-    pub(crate) version_id: Option<String>,
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RmArgs {
-    /// The object: s3://BUCKET/KEY
-    pub(crate) location: OsString,
-    /// Version to remove for good
-    #[arg(long, value_name = "ID")]
-    pub(crate) version_id: Option<String>,
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@
 
 pub mod budget;
 pub mod checksum;
+pub mod engine;
 pub mod error;
 pub mod event;
 pub mod fetch;
@@ -37,6 +38,7 @@ pub mod workers;
 
 pub use budget::{Budget, BudgetPermit};
 pub use checksum::{Algorithm, Algorithms, Checksum, Sums};
+pub use engine::{Engine, EngineOptions, Leftover};
 pub use error::{Error, ErrorKind, Op, Result, Retry};
 pub use event::{Event, EventSender};
 pub use gate::{Gate, GatePermit};
@@ -53,4 +55,4 @@ pub use sequencer::Sequencer;
 pub use source::{Body, Meta, Opened, ReadAt, ReadStream, Source, Validator};
 pub use target::{Attributes, Committed, Receipt, Target, Upload, UploadSpec};
 pub use throttle::Throttle;
-pub use transfer::{Engine, EngineOptions, Job};
+pub use transfer::Job;

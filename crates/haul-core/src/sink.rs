@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::budget::BudgetPermit;
 use crate::checksum::Sums;
+use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::fetch::Fetcher;
 use crate::handle::JobContext;
@@ -21,7 +22,6 @@ use crate::retry::RetryPolicy;
 use crate::sequencer::Sequencer;
 use crate::stall::{self, Pulse};
 use crate::target::{Receipt, Upload};
-use crate::transfer::Engine;
 
 /// What a chunk that is not held in memory counts for: the slices and network buffers between a
 /// source and a target.

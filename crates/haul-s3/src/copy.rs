@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{CompletedPart, MetadataDirective, TaggingDirective};
+use haul_core::Leftover;
 use haul_core::handle::JobContext;
 use haul_core::plan::{PlanPolicy, plan};
-use haul_core::transfer::Leftover;
 use haul_core::workers;
 use haul_core::{
     Attributes, Checksum, ChunkSpec, Committed, Engine, Error, ErrorKind, Op, Report, Result,

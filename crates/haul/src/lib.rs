@@ -30,7 +30,7 @@ pub use copy::CopyRequest;
 pub use haul_core::{
     Algorithm, Attributes, Checksum, EngineOptions, Error, ErrorKind, Event, Location, Meter,
     MeterSnapshot, Op, ParseLocationError, PlanPolicy, Report, Result, Retry, RetryPolicy, Sums,
-    Throttle, TransferHandle, Verified, checksum, redact, transfer,
+    Throttle, TransferHandle, Verified, checksum, redact,
 };
 pub use haul_local::FsyncPolicy;
 pub use haul_s3::{AccessKey, COPY_OBJECT_LIMIT, ObjectInfo, S3Options};

@@ -7,9 +7,10 @@ use crate::exit::Exit;
 use crate::{output, render, settings};
 
 pub(crate) async fn run(args: CatArgs, common: &Common) -> anyhow::Result<Exit> {
-    let haul = settings::mover(&args.transfer, &args.store, None);
-    let mut request = CopyRequest::new(settings::location(&args.from)?, Location::Stdio);
-    request.version_id = args.version_id;
+    let CatArgs { object, transfer } = args;
+    let haul = settings::mover(&transfer, &object.store, None);
+    let mut request = CopyRequest::new(settings::location(&object.location)?, Location::Stdio);
+    request.version_id = object.version_id;
     let job = haul.copy(request).await?;
     let report = render::follow(&haul, job, common).await?;
     if common.verbose > 0 {

@@ -3,11 +3,11 @@
 use haul::redact::escape_control as show;
 use serde_json::json;
 
-use crate::args::{Common, RmArgs};
+use crate::args::{Common, ObjectRef};
 use crate::exit::Exit;
 use crate::{output, settings};
 
-pub(crate) async fn run(args: RmArgs, common: &Common) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: ObjectRef, common: &Common) -> anyhow::Result<Exit> {
     let haul = settings::asker(&args.store);
     let location = settings::location(&args.location)?;
     haul.remove(&location, args.version_id.clone()).await?;

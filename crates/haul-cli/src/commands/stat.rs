@@ -5,12 +5,12 @@ use std::time::SystemTime;
 use haul::{ObjectInfo, Stat};
 use serde_json::json;
 
-use crate::args::{Common, StatArgs};
+use crate::args::{Common, ObjectRef};
 use crate::exit::Exit;
 use crate::size::human;
 use crate::{output, settings};
 
-pub(crate) async fn run(args: StatArgs, common: &Common) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: ObjectRef, common: &Common) -> anyhow::Result<Exit> {
     let haul = settings::asker(&args.store);
     let location = settings::location(&args.location)?;
     let stat = haul.stat(&location, args.version_id).await?;

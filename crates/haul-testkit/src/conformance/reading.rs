@@ -23,7 +23,7 @@ async fn open(source: &dyn Source) -> Arc<dyn ReadAt> {
 fn fetcher(source: &dyn Source, reader: Arc<dyn ReadAt>) -> Fetcher {
     let rules = FetchRules {
         retry: RetryPolicy::with_tries(1),
-        stall: haul_core::transfer::DEFAULT_STALL,
+        stall: haul_core::engine::DEFAULT_STALL,
         throttle: None,
         algorithms: Algorithms::default(),
     };

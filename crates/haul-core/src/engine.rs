@@ -1,0 +1,202 @@
+//! What transfers share.
+//!
+//! Owns the settings, the budget, the buffers and the lanes of all transfers, and how anything is tried,
+//! begun and cleaned up. What one transfer does is in [`transfer`](crate::transfer).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::budget::Budget;
+use crate::error::{Error, Op, Result};
+use crate::event::Event;
+use crate::handle::JobContext;
+use crate::lanes::Lanes;
+use crate::plan::PlanPolicy;
+use crate::pool::Pool;
+use crate::redact;
+use crate::retry::RetryPolicy;
+use crate::throttle::Throttle;
+use crate::workers::Crew;
+
+/// How long cleaning up after a failure may take, so that Ctrl-C never hangs.
+const ABORT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The settings that all transfers of an [`Engine`] share.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// Bytes of data in memory at once, over all transfers.
+    pub memory: u64,
+    /// Chunks of one transfer in work at once.
+    pub concurrency: usize,
+    /// Part size to aim for.
+    pub part: PlanPolicy,
+    /// How failures are tried again.
+    pub retry: RetryPolicy,
+    /// How long a network may be silent.
+    pub stall: Duration,
+    /// The rate limit, if any.
+    pub throttle: Option<Throttle>,
+    /// Threads to move bytes on; 0 moves them on the caller's runtime.
+    pub lanes: usize,
+}
+
+/// Default data in memory at once: with the program itself this stays below 64 MiB.
+pub const DEFAULT_MEMORY: u64 = 32 << 20;
+
+/// Default part size: the lower end of AWS's "8-16 MB byte ranges" (S3 performance guidelines).
+pub const DEFAULT_PART_SIZE: u64 = 8 << 20;
+
+/// Default stall time-out: the shortest that does not mistake a busy store for a dead one.
+pub const DEFAULT_STALL: Duration = Duration::from_secs(20);
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            memory: DEFAULT_MEMORY,
+            concurrency: 4,
+            part: PlanPolicy { part_size: DEFAULT_PART_SIZE, explicit: false },
+            retry: RetryPolicy::default(),
+            stall: DEFAULT_STALL,
+            throttle: None,
+            lanes: 0,
+        }
+    }
+}
+
+/// Moves objects; clones share one budget.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    options: Arc<EngineOptions>,
+    budget: Budget,
+    pool: Pool,
+    lanes: Lanes,
+}
+
+/// What stays behind when cleaning up fails.
+#[derive(Debug, Clone)]
+pub struct Leftover {
+    /// The destination.
+    pub location: String,
+    /// What the store calls the unfinished upload.
+    pub id: Option<String>,
+}
+
+impl std::fmt::Display for Leftover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let location = redact::escape_control(&self.location);
+        match &self.id {
+            Some(id) => write!(f, "upload {} of {location}", redact::escape_control(id)),
+            None => write!(f, "an upload of {location}"),
+        }
+    }
+}
+
+impl Engine {
+    /// An engine with these settings and a budget of its own.
+    pub fn new(options: EngineOptions) -> Self {
+        let (budget, pool) = (Budget::new(options.memory), Pool::new(options.memory));
+        let lanes = Lanes::new(options.lanes);
+        Self { options: Arc::new(options), budget, pool, lanes }
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// The shared byte budget.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The shared read buffers.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// A crew of `workers`.
+    pub fn crew(&self, workers: usize) -> Crew {
+        Crew { workers, lanes: self.lanes.clone() }
+    }
+
+    /// Runs `attempt` by the retry policy, telling `cx` about failures, until `cx` is cancelled.
+    pub async fn retrying<T, F, Fut>(
+        &self,
+        policy: RetryPolicy,
+        cx: &JobContext,
+        location: &str,
+        attempt: F,
+    ) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        // Boxed: requests are large futures, and callers nest.
+        cx.cancel
+            .run_until_cancelled(Box::pin(self.retrying_to_the_end(policy, cx, attempt)))
+            .await
+            .unwrap_or_else(|| Err(Error::cancelled(Op::Open, location)))
+    }
+
+    /// The same without an ear for cancellation, for what must not be dropped half-way.
+    pub(crate) async fn retrying_to_the_end<T, F, Fut>(
+        &self,
+        policy: RetryPolicy,
+        cx: &JobContext,
+        attempt: F,
+    ) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let tell = |e: &Error, attempt, wait| {
+            cx.meter.add_retry();
+            cx.events.send(Event::Retrying { error: e.to_string(), attempt, wait });
+        };
+        policy.run(attempt, tell).await
+    }
+
+    /// Begins something that must not be dropped half-way, because it might stay in the store: when
+    /// the job is cancelled meanwhile, what has begun is discarded.
+    pub async fn beginning<T, F, Fut, D, DFut>(
+        &self,
+        cx: &JobContext,
+        location: &str,
+        begin: F,
+        discard: D,
+    ) -> Result<T>
+    where
+        T: Clone,
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+        D: Fn(T) -> DFut,
+        DFut: Future<Output = Result<()>>,
+    {
+        let policy = self.options.retry.first_contact();
+        let mut beginning = Box::pin(self.retrying_to_the_end(policy, cx, begin));
+        if let Some(begun) = cx.cancel.run_until_cancelled(&mut beginning).await {
+            return begun;
+        }
+        if let Ok(Ok(begun)) = tokio::time::timeout(ABORT_DEADLINE, beginning).await {
+            let left = Leftover { location: location.to_owned(), id: None };
+            self.clean_up(cx, &left, || discard(begun.clone())).await;
+        }
+        Err(Error::cancelled(Op::Begin, location))
+    }
+
+    /// Discards what a failed job left, by the retry policy, for 5 s at most. A failure to clean up
+    /// is a warning: the job's own error matters more.
+    pub async fn clean_up<F, Fut>(&self, cx: &JobContext, left: &Leftover, attempt: F)
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<()>>,
+    {
+        let cleaning = Box::pin(self.retrying_to_the_end(self.options.retry, cx, attempt));
+        match tokio::time::timeout(ABORT_DEADLINE, cleaning).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!("{e}; {left} may be left behind"),
+            Err(_) => tracing::warn!("cleaning up took too long; {left} may be left behind"),
+        }
+    }
+}
