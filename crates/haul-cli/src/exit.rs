@@ -84,6 +84,10 @@ pub(crate) fn misused(error: &clap::Error) -> ExitCode {
         };
     }
     let text = error.to_string();
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        output::note(text.trim_end()); // `haul` alone: the help is the answer
+        return Exit::Usage.into();
+    }
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
     let first = lines.next().unwrap_or_default();
     let mut said = first.strip_prefix("error: ").unwrap_or(first).to_owned();
