@@ -318,6 +318,9 @@ pub(crate) struct CpArgs {
     /// Leave alone what exists at the destination
     #[arg(short, long, alias = "no-overwrite")]
     pub(crate) no_clobber: bool,
+    /// Understood only to be answered well: cp copies one file or object
+    #[arg(short, long, hide = true)]
+    pub(crate) recursive: bool,
     /// Version of the source object
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,

@@ -4,11 +4,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use haul::Haul;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Exit;
-use crate::output;
 
 static TERMINATED: AtomicBool = AtomicBool::new(false);
 
@@ -17,19 +15,9 @@ pub(crate) fn terminated() -> bool {
     TERMINATED.load(Ordering::Relaxed)
 }
 
-/// Waits for a signal and asks `haul` to stop; a second signal ends the process. Never returns.
-pub(crate) fn watch(haul: &Haul) -> impl Future<Output = std::convert::Infallible> {
-    let first = stop_signal();
-    async move {
-        if first.await {
-            TERMINATED.store(true, Ordering::Relaxed);
-        }
-        output::note("haul: interrupted, cleaning up (once more to quit at once)");
-        let second = stop_signal();
-        haul.cancel();
-        second.await;
-        quit()
-    }
+/// Remembers for the exit code which signal came first.
+pub(crate) fn remember(terminated: bool) {
+    TERMINATED.store(terminated, Ordering::Relaxed);
 }
 
 /// Waits for SIGINT or SIGTERM; whether it was SIGTERM. Signals count from the call on, not only
@@ -56,8 +44,9 @@ pub(crate) fn outlive_file_limits() {
     }
 }
 
+/// Ends the process at once.
 #[expect(clippy::exit, reason = "the user asked twice")]
-fn quit() -> ! {
+pub(crate) fn quit() -> ! {
     let code = if terminated() { Exit::Terminated } else { Exit::Interrupted };
     std::process::exit(code as i32)
 }

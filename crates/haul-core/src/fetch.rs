@@ -17,6 +17,7 @@ use crate::event::{Event, EventSender};
 use crate::gate::GatePermit;
 use crate::limits::SourceLimits;
 use crate::meter::Meter;
+use crate::pool::{Pool, PoolSlice, SLICE};
 use crate::range::ByteRange;
 use crate::report::Verified;
 use crate::retry::{Backoff, RetryPolicy};
@@ -86,13 +87,57 @@ impl Fetcher {
     }
 
     /// Reads all of `range` into memory.
-    pub async fn read_all(&self, range: ByteRange) -> Result<(Vec<Bytes>, Sums)> {
+    ///
+    /// What comes from a network is copied into slices of `pool`: an HTTP stack hands out pieces of
+    /// larger buffers, and a piece that is held keeps all of its buffer. Without the copy, chunks
+    /// held twice what the budget knew of.
+    pub async fn read_all(&self, range: ByteRange, pool: &Pool) -> Result<(Vec<Bytes>, Sums)> {
         let mut reader = self.open(range);
-        let mut segments = Vec::new();
+        let mut gathered = Gather::new(pool.clone());
         while let Some(bytes) = reader.next().await? {
-            segments.push(bytes);
+            if self.0.limits.network {
+                gathered.copy(&bytes);
+            } else {
+                gathered.segments.push(bytes);
+            }
         }
-        Ok((segments, reader.sums()))
+        Ok((gathered.finish(), reader.sums()))
+    }
+}
+
+/// Fills slices one after the other.
+struct Gather {
+    pool: Pool,
+    slice: Option<(PoolSlice, usize)>,
+    segments: Vec<Bytes>,
+}
+
+impl Gather {
+    fn new(pool: Pool) -> Self {
+        Self { pool, slice: None, segments: Vec::new() }
+    }
+
+    fn copy(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (mut slice, filled) = self.slice.take().unwrap_or_else(|| (self.pool.take(), 0));
+            let room = &mut slice.buffer()[filled..];
+            let (now, later) = bytes.split_at(bytes.len().min(room.len()));
+            room[..now.len()].copy_from_slice(now);
+            (bytes, self.slice) = (later, Some((slice, filled + now.len())));
+            if filled + now.len() == SLICE {
+                self.seal();
+            }
+        }
+    }
+
+    fn seal(&mut self) {
+        let sealed = self.slice.take().map(|(slice, filled)| slice.freeze(filled));
+        self.segments.extend(sealed);
+    }
+
+    fn finish(mut self) -> Vec<Bytes> {
+        self.seal();
+        self.segments
     }
 }
 

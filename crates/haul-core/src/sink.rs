@@ -27,12 +27,6 @@ use crate::target::{Receipt, Upload};
 /// source and a target.
 const IN_PASSING: u64 = 8 * SLICE as u64;
 
-/// What a chunk from a network takes while it is held: the HTTP stack's buffers are not all full, and
-/// a slice of one keeps all of it. Measured: a good quarter more than the bytes themselves.
-pub(crate) const fn with_slack(len: u64) -> u64 {
-    len + len / 3
-}
-
 /// A chunk with its share of the budget, which it keeps until it has landed.
 pub(crate) struct Item {
     pub(crate) chunk: ChunkSpec,
@@ -53,8 +47,6 @@ struct SinkInner {
     to: String,
     limits: TargetLimits,
     retry: RetryPolicy,
-    /// Whether bytes come over a network, and count there.
-    source_is_network: bool,
     /// Whether bytes count when they leave, because they did not when they came.
     counts_wire: bool,
     turns: Option<Sequencer>,
@@ -84,7 +76,6 @@ impl Sink {
             to,
             retry,
             counts_wire: limits.network && !source_is_network,
-            source_is_network,
             turns: (limits.order == Order::Sequential).then(Sequencer::new),
             limits,
         }))
@@ -108,11 +99,7 @@ impl Sink {
     /// What the chunk takes of the budget.
     pub(crate) fn cost(&self, chunk: ChunkSpec) -> u64 {
         let len = chunk.range.len();
-        match self.holds(chunk) {
-            true if self.0.source_is_network => with_slack(len),
-            true => len,
-            false => len.min(IN_PASSING),
-        }
+        if self.holds(chunk) { len } else { len.min(IN_PASSING) }
     }
 
     /// Brings one chunk home.
@@ -135,7 +122,7 @@ impl Sink {
                 if sink.limits.checksum.is_some() { payload.sum_up().await? } else { payload }
             }
             (None, Some(fetcher)) => {
-                let (segments, sums) = fetcher.read_all(chunk.range).await?;
+                let (segments, sums) = fetcher.read_all(chunk.range, sink.engine.pool()).await?;
                 Payload::memory(chunk, segments, sums, Arc::clone(&tracker))
             }
             (None, None) => {

@@ -102,8 +102,8 @@ impl Run {
         let mut policy = options.part;
         if self.target_limits.order == Order::Sequential && !policy.explicit {
             // Twice as many chunks as requests must fit, so that all connections stay busy while
-            // chunks wait for their turn; see `with_slack` for the three quarters.
-            let fitting = options.memory * 3 / 4 / (2 * options.concurrency.max(1) as u64);
+            // chunks wait for their turn.
+            let fitting = options.memory / (2 * options.concurrency.max(1) as u64);
             policy.part_size = policy.part_size.min(fitting).max(SLICE as u64);
         }
         policy

@@ -72,11 +72,6 @@ impl Haul {
         self.cancel.cancel();
     }
 
-    /// Whether [`Haul::cancel`] was called.
-    pub fn is_cancelled(&self) -> bool {
-        self.cancel.is_cancelled()
-    }
-
     /// The client that objects are read with, connected on first use.
     async fn source_client(&self) -> Result<S3Client> {
         if !self.options.two_endpoints() {

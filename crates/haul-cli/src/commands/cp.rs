@@ -12,6 +12,10 @@ pub(crate) async fn run(args: Box<CpArgs>, common: &Common) -> anyhow::Result<Ex
     let haul = settings::mover(&args.transfer, &args.store, Some(&args.other));
     let from = settings::location(&args.from)?;
     let to = settings::location(&args.to)?;
+    if args.recursive {
+        let what = "cp copies one file or object, and -r asks for a folder";
+        return Err(haul::Error::new(ErrorKind::Invalid, haul::Op::Parse, from, what).into());
+    }
     let to_stdout = to == Location::Stdio;
     let mut request = CopyRequest::new(from, to);
     request.version_id = args.version_id;

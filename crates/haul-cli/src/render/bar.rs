@@ -42,16 +42,24 @@ impl Bar {
     }
 }
 
-/// The bar's layout; both are constant, so parsing cannot fail at run time (a test sees to it).
-fn style(known: bool) -> ProgressStyle {
-    let template = if known {
-        "{prefix:.bold} {bar:30.cyan/dim} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {msg}"
-    } else {
-        "{prefix:.bold} {spinner:.cyan} {binary_bytes}  {msg}"
+/// The bar's layout for a terminal of some width; all are constant, so parsing cannot fail at run time
+/// (a test sees to it).
+fn style(known: bool, columns: u16) -> ProgressStyle {
+    let template = match (known, columns) {
+        (true, 80..) => {
+            "{prefix:.bold} {wide_bar:.cyan/dim} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {msg}"
+        }
+        (true, 50..) => "{prefix:.bold} {wide_bar:.cyan/dim} {percent:>3}%  {msg}",
+        (true, _) => "{prefix:.bold} {percent:>3}%",
+        (false, _) => "{prefix:.bold} {spinner:.cyan} {binary_bytes}  {msg}",
     };
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸─")
+}
+
+fn columns() -> u16 {
+    terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0)
 }
 
 impl Render for Bar {
@@ -62,8 +70,8 @@ impl Render for Bar {
     fn event(&mut self, event: &Event) {
         match event {
             Event::ItemStarted { from, size, .. } => {
-                self.line.set_style(style(size.is_some()));
-                self.line.set_prefix(short(from));
+                self.line.set_style(style(size.is_some(), columns()));
+                self.line.set_prefix(short(from, usize::from(columns()) / 3));
                 if let Some(size) = size {
                     self.line.set_length(*size);
                 }
@@ -81,7 +89,7 @@ impl Render for Bar {
     fn draw(&mut self, meter: MeterSnapshot) {
         if let Some(total) = meter.total {
             if self.line.length().is_none() {
-                self.line.set_style(style(true));
+                self.line.set_style(style(true, columns()));
             }
             self.line.set_length(total);
         }
@@ -97,20 +105,25 @@ impl Render for Bar {
         self.line.tick();
     }
 
+    fn note(&mut self, line: &str) {
+        self.line.finish_and_clear();
+        crate::output::note(line);
+    }
+
     fn finish(&mut self) {
         self.line.finish_and_clear();
     }
 }
 
 /// The end of a name, where the difference is.
-fn short(name: &str) -> String {
-    const MOST: usize = 28;
+fn short(name: &str, most: usize) -> String {
+    let most = most.clamp(8, 28);
     let name = name.rsplit('/').find(|s| !s.is_empty()).unwrap_or(name);
     let len = name.chars().count();
-    if len <= MOST {
+    if len <= most {
         return name.to_owned();
     }
-    format!("…{}", name.chars().skip(len - MOST + 1).collect::<String>())
+    format!("…{}", name.chars().skip(len - most + 1).collect::<String>())
 }
 
 #[cfg(test)]
@@ -119,11 +132,11 @@ mod tests {
 
     #[test]
     fn templates_parse_and_names_are_cut_at_the_front() {
-        for template in [true, false] {
-            drop(style(template));
+        for columns in [20, 60, 100] {
+            drop((style(true, columns), style(false, columns)));
         }
-        assert_eq!(short("s3://b/dir/a.txt"), "a.txt");
-        assert_eq!(short(&"x".repeat(40)).chars().count(), 28);
-        assert!(short("an-extremely-long-name-of-a-file.tar.gz").ends_with(".tar.gz"));
+        assert_eq!(short("s3://b/dir/a.txt", 28), "a.txt");
+        assert_eq!(short(&"x".repeat(40), 28).chars().count(), 28);
+        assert!(short("an-extremely-long-name-of-a-file.tar.gz", 10).ends_with(".tar.gz"));
     }
 }

@@ -23,6 +23,10 @@ trait Render {
     fn event(&mut self, event: &Event);
     /// Time to draw.
     fn draw(&mut self, meter: MeterSnapshot);
+    /// Something to tell beside the progress.
+    fn note(&mut self, line: &str) {
+        output::note(line);
+    }
     /// The job is over; the terminal goes back to the caller.
     fn finish(&mut self);
 }
@@ -49,8 +53,7 @@ pub(crate) async fn follow(
     let mut events = job.take_events();
     let every = renderer.as_ref().map_or(Duration::from_hours(1), |r| r.every());
     let mut clock = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-    let signals = signals::watch(haul);
-    tokio::pin!(signals);
+    let (mut stop, mut stopping) = (Box::pin(signals::stop_signal()), false);
     let result = loop {
         let event = async {
             match &mut events {
@@ -62,9 +65,22 @@ pub(crate) async fn follow(
             biased;
             Some(event) = event => if let Some(r) = &mut renderer { r.event(&event) },
             result = &mut job => break result,
-            never = &mut signals => match never {},
+            terminated = &mut stop => {
+                if stopping {
+                    signals::quit();
+                }
+                stopping = true;
+                signals::remember(terminated);
+                stop = Box::pin(signals::stop_signal());
+                let line = "haul: interrupted, cleaning up (once more to quit at once)";
+                match &mut renderer {
+                    Some(r) => r.note(line),
+                    None => output::note(line),
+                }
+                haul.cancel();
+            }
             _ = clock.tick() => match &mut renderer {
-                Some(r) if !haul.is_cancelled() => r.draw(meter.snapshot()),
+                Some(r) if !stopping => r.draw(meter.snapshot()),
                 _ => {}
             },
         }

@@ -43,7 +43,8 @@ pub(super) async fn any_range(backend: &dyn Backend) {
     let random = std::iter::repeat_with(|| (rng.u64(..LEN), rng.u64(..LEN))).take(20);
     for (a, b) in edges.into_iter().chain(random).filter(|(a, b)| a != b) {
         let range = ByteRange::new(a.min(b), a.max(b));
-        let (segments, sums) = fetcher.read_all(range).await.unwrap();
+        let (segments, sums) =
+            fetcher.read_all(range, &haul_core::pool::Pool::new(0)).await.unwrap();
         assert!(segments.concat() == slice(&content, range), "{range}");
         assert_eq!(sums.len(), range.len());
     }
@@ -57,7 +58,7 @@ pub(super) async fn replaced_between_open_and_read(backend: &dyn Backend) {
         let source = backend.source("replaced");
         let fetcher = fetcher(&*source, open(&*source).await);
         backend.put("replaced", &new).await;
-        match fetcher.read_all(range).await {
+        match fetcher.read_all(range, &haul_core::pool::Pool::new(0)).await {
             Ok((segments, _)) => {
                 // Only content that is still there under its old name may be read on.
                 assert!(segments.concat() == slice(&old, range), "{range}: other bytes");
