@@ -2,7 +2,7 @@
 //!
 //! This crate owns what every backend shares: locations, ranges, checksums, limits, the pure
 //! [`plan`](plan::plan), the byte [`Budget`], the request [`Gate`], the [`Sequencer`], the one retry
-//! layer, progress ([`Meter`], [`Event`]) and [`transfer`](transfer::transfer), which ties them
+//! layer, progress ([`Meter`], [`Event`]) and the [`Engine`], which ties them
 //! together. It knows no network, no backend and no terminal: it must never name a store, print,
 //! read the environment or exit.
 
