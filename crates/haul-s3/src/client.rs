@@ -19,8 +19,11 @@ use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::shared::IntoShared as _;
 use haul_core::lanes;
 use haul_core::{Error, ErrorKind, Gate, Op, Result, Retry, stall};
 
@@ -218,12 +221,38 @@ impl LaneClients {
     fn here(&self) -> &aws_sdk_s3::Client {
         let slot = lanes::current().map_or(0, |lane| 1 + lane % MOST_LANES);
         self.clients[slot].get_or_init(|| {
-            let plain = self.plain;
-            let http = aws_smithy_http_client::Builder::new().build_with_connector_fn(
-                move |settings, components| connector(plain, settings, components),
-            );
+            let http = http_client(self.plain);
             aws_sdk_s3::Client::from_conf(self.config.to_builder().http_client(http).build())
         })
+    }
+}
+
+/// An HTTP client with a pool of its own, made on its first request. The SDK would make it, and read
+/// all certificates, when a client is configured; credentials rarely need it, and plain HTTP never.
+#[derive(Debug)]
+struct LazyHttp {
+    plain: bool,
+    client: OnceLock<SharedHttpClient>,
+}
+
+fn http_client(plain: bool) -> SharedHttpClient {
+    LazyHttp { plain, client: OnceLock::new() }.into_shared()
+}
+
+impl HttpClient for LazyHttp {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let plain = self.plain;
+        let make = || {
+            let builder = aws_smithy_http_client::Builder::new();
+            builder.build_with_connector_fn(move |settings, components| {
+                connector(plain, settings, components)
+            })
+        };
+        self.client.get_or_init(make).http_connector(settings, components)
     }
 }
 
@@ -245,6 +274,7 @@ fn connector(
 async fn load(options: &S3Options) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client(false))
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);
     if let Some(profile) = &options.profile {
