@@ -3,7 +3,7 @@
 //! Owns a few threads, each with a single-threaded runtime. A worker that runs on a lane receives,
 //! hashes and writes on one core, with the bytes still in its cache and no hand-over in between; and
 //! because a lane carries nothing but bytes, it may wait for a disk there as any thread would,
-//! instead of handing each write to another thread. Measured on 2 cores, that saves a fifth of a
+//! instead of handing each write to another thread. Measured on 2 cores, that saves a sixth of a
 //! download's CPU time. Nothing else may run on a lane: no listing, no rendering, no signals.
 
 use std::cell::Cell;
