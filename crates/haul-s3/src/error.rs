@@ -184,8 +184,11 @@ impl Answer<'_> {
 
 /// Credentials that could not be had: for good, or because the service that hands them out failed.
 fn no_credentials(op: Op, location: &str, e: &CredentialsError) -> Error {
+    // The machine's role is asked last: a failure there means that nobody had any.
+    let last = causes(e).any(|c| c.to_string().contains("IMDS"));
     let passing =
-        matches!(e, CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_));
+        matches!(e, CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_))
+            && !last;
     if passing {
         let detail = format!("credentials could not be had: {}", root_cause(e));
         return Error::new(ErrorKind::AccessDenied, op, location, detail)

@@ -21,12 +21,23 @@ pub(super) struct Bar {
     line: ProgressBar,
     last: Option<(Instant, u64)>,
     speed: f64,
+    /// Nothing is drawn before there is something to show.
+    started: bool,
 }
 
 impl Bar {
     pub(super) fn new() -> Self {
         let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(15));
-        Self { line, last: None, speed: 0.0 }
+        Self { line, last: None, speed: 0.0, started: false }
+    }
+
+    /// A line above the bar, if there is one.
+    fn aside(&self, line: &str) {
+        if self.started {
+            self.line.suspend(|| crate::output::note(line));
+        } else {
+            crate::output::note(line);
+        }
     }
 
     fn speed(&mut self, moved: u64) -> f64 {
@@ -42,16 +53,17 @@ impl Bar {
     }
 }
 
-/// The bar's layout for a terminal of some width; all are constant, so parsing cannot fail at run time
+/// The bar's layout for a terminal of some width. The cursor goes back to the start of the line: what
+/// the terminal echoes for Ctrl-C would start a new line behind a bar of full width. All are constant, so parsing cannot fail at run time
 /// (a test sees to it).
 fn style(known: bool, columns: u16) -> ProgressStyle {
     let template = match (known, columns) {
         (true, 80..) => {
-            "{prefix:.bold} {wide_bar:.cyan/dim} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {msg}"
+            "{prefix:.bold} {wide_bar:.cyan/dim} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {msg}\r"
         }
-        (true, 50..) => "{prefix:.bold} {wide_bar:.cyan/dim} {percent:>3}%  {msg}",
-        (true, _) => "{prefix:.bold} {percent:>3}%",
-        (false, _) => "{prefix:.bold} {spinner:.cyan} {binary_bytes}  {msg}",
+        (true, 50..) => "{prefix:.bold} {wide_bar:.cyan/dim} {percent:>3}%  {msg}\r",
+        (true, _) => "{prefix:.bold} {percent:>3}%\r",
+        (false, _) => "{prefix:.bold} {spinner:.cyan} {binary_bytes}  {msg}\r",
     };
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -70,6 +82,7 @@ impl Render for Bar {
     fn event(&mut self, event: &Event) {
         match event {
             Event::ItemStarted { from, size, .. } => {
+                self.started = true;
                 self.line.set_style(style(size.is_some(), columns()));
                 self.line.set_prefix(short(from, usize::from(columns()) / 3));
                 if let Some(size) = size {
@@ -77,16 +90,19 @@ impl Render for Bar {
                 }
             }
             Event::Retrying { error, attempt, wait } => {
-                self.line.suspend(|| crate::output::note(&retry_line(error, *attempt, *wait)));
+                self.aside(&retry_line(error, *attempt, *wait));
             }
             Event::Note { text } => {
-                self.line.suspend(|| crate::output::note(&format!("haul: {text}")));
+                self.aside(&format!("haul: {text}"));
             }
             _ => {}
         }
     }
 
     fn draw(&mut self, meter: MeterSnapshot) {
+        if !self.started {
+            return;
+        }
         if let Some(total) = meter.total {
             if self.line.length().is_none() {
                 self.line.set_style(style(true, columns()));
@@ -106,12 +122,14 @@ impl Render for Bar {
     }
 
     fn note(&mut self, line: &str) {
-        self.line.finish_and_clear();
+        self.finish();
         crate::output::note(line);
     }
 
     fn finish(&mut self) {
-        self.line.finish_and_clear();
+        if self.started {
+            self.line.finish_and_clear();
+        }
     }
 }
 
