@@ -295,6 +295,12 @@ pub(crate) struct ObjectArgs {
     /// Storage class, as the store names it
     #[arg(long, value_name = "CLASS")]
     pub(crate) storage_class: Option<String>,
+    /// Encryption by the store: AES256, aws:kms
+    #[arg(long, value_name = "KIND")]
+    pub(crate) sse: Option<String>,
+    /// Key of the key service to encrypt with; implies --sse aws:kms
+    #[arg(long, value_name = "ID")]
+    pub(crate) sse_kms_key_id: Option<String>,
     /// Canned ACL, as the store names it
     #[arg(long, value_name = "ACL")]
     pub(crate) acl: Option<String>,

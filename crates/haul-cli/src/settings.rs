@@ -83,6 +83,11 @@ pub(crate) fn attributes(args: &ObjectArgs) -> Attributes {
     a.tags = args.tags.iter().cloned().collect();
     a.storage_class.clone_from(&args.storage_class);
     a.acl.clone_from(&args.acl);
+    a.kms_key_id.clone_from(&args.sse_kms_key_id);
+    a.encryption.clone_from(&args.sse);
+    if a.kms_key_id.is_some() && a.encryption.is_none() {
+        a.encryption = Some("aws:kms".to_owned());
+    }
     a
 }
 

@@ -20,18 +20,21 @@ pub(crate) fn remember(terminated: bool) {
     TERMINATED.store(terminated, Ordering::Relaxed);
 }
 
-/// Waits for SIGINT or SIGTERM; whether it was SIGTERM. Signals count from the call on, not only
+/// Waits for SIGINT, SIGTERM or SIGHUP (a closed terminal); whether it was not SIGINT. Signals count from the call on, not only
 /// from when the future is first polled.
 pub(crate) fn stop_signal() -> impl Future<Output = bool> {
-    let watched = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let [interrupt, terminate, hangup] =
+        [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
     async {
-        let (Ok(mut interrupt), Ok(mut terminate)) = watched else {
+        let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (interrupt, terminate, hangup)
+        else {
             tracing::warn!("signals cannot be watched: Ctrl-C will not clean up");
             return std::future::pending().await;
         };
         tokio::select! {
             _ = interrupt.recv() => false,
             _ = terminate.recv() => true,
+            _ = hangup.recv() => true,
         }
     }
 }

@@ -37,12 +37,16 @@ pub struct Attributes {
     pub storage_class: Option<String>,
     /// Canned ACL.
     pub acl: Option<String>,
+    /// Encryption by the store, as it names it (`AES256`, `aws:kms`).
+    pub encryption: Option<String>,
+    /// Key of the store's key service to encrypt with.
+    pub kms_key_id: Option<String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
 }
 
 impl Attributes {
-    /// These attributes, with gaps filled from `other`. Storage class, ACL and tags are a choice
+    /// These attributes, with gaps filled from `other`. Storage class, ACL, encryption and tags are a choice
     /// of the destination and are not filled.
     #[must_use]
     pub fn or(mut self, other: &Self) -> Self {

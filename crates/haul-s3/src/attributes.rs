@@ -25,6 +25,8 @@ macro_rules! set_attributes {
             .set_metadata($crate::attributes::metadata_of(a))
             .set_storage_class(a.storage_class.as_deref().map(Into::into))
             .set_acl(a.acl.as_deref().map(Into::into))
+            .set_server_side_encryption(a.encryption.as_deref().map(Into::into))
+            .set_ssekms_key_id(a.kms_key_id.clone())
             .set_tagging($crate::attributes::tagging_of(a))
     }};
 }

@@ -8,7 +8,7 @@ fn object(world: &World, key: &str) -> StoredObject {
     world.server.store().object(BUCKET, key).unwrap()
 }
 
-const ALL: [&str; 18] = [
+const ALL: [&str; 20] = [
     "--content-type",
     "text/x-test; charset=utf-8",
     "--cache-control",
@@ -27,6 +27,8 @@ const ALL: [&str; 18] = [
     "k=v=w",
     "--storage-class",
     "STANDARD_IA",
+    "--sse-kms-key-id",
+    "key-1",
 ];
 
 #[track_caller]
@@ -37,6 +39,8 @@ fn assert_all(object: &StoredObject) {
     assert_eq!(a.content_disposition.as_deref(), Some("attachment; filename=\"a b\""));
     assert_eq!(a.content_encoding.as_deref(), Some("gzip"));
     assert_eq!(a.storage_class.as_deref(), Some("STANDARD_IA"));
+    assert_eq!(a.encryption.as_deref(), Some("aws:kms"));
+    assert_eq!(a.kms_key_id.as_deref(), Some("key-1"));
     assert_eq!(object.metadata("owner"), Some("me and you"));
     assert_eq!(object.metadata("empty"), Some(""));
     let tag = |k: &str, v: &str| (k.to_owned(), v.to_owned());
