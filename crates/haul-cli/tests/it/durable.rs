@@ -27,6 +27,7 @@ fn call(line: &str) -> Option<String> {
         "fsync" | "fdatasync" if on_staged => "sync file".to_owned(),
         "fsync" | "fdatasync" => "sync folder".to_owned(),
         "rename" | "renameat" | "renameat2" => "rename".to_owned(),
+        "???" => return None, // a thread that ended together with the process
         other => other.to_owned(),
     })
 }
