@@ -14,7 +14,7 @@ use futures::StreamExt as _;
 use crate::checksum::{Algorithms, Hasher, Sums};
 use crate::error::{Error, ErrorKind, Op, Result, Retry};
 use crate::event::{Event, EventSender};
-use crate::gate::GatePermit;
+use crate::gate::{self, GatePermit};
 use crate::limits::SourceLimits;
 use crate::meter::Meter;
 use crate::pool::{Pool, PoolSlice, SLICE};
@@ -197,10 +197,7 @@ impl FetchReader {
         let rest = ByteRange::new(self.at, self.range.end);
         let stall = self.inner.limits.network.then_some(self.inner.rules.stall);
         if self.body.is_none() {
-            let permit = match &self.inner.limits.gate {
-                Some(gate) => Some(gate.enter().await),
-                None => None,
-            };
+            let permit = gate::enter(self.inner.limits.gate.as_ref()).await;
             let opened = timed(stall, self.inner.source.read_at(rest)).await;
             self.body = Some((opened.map_err(|limit| self.stalled(limit))??, permit));
         }

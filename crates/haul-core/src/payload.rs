@@ -85,14 +85,6 @@ impl Payload {
         self.chunk.range.is_empty()
     }
 
-    /// The segments, when the chunk is in memory.
-    pub fn segments(&self) -> Option<&[Bytes]> {
-        match &self.content {
-            Content::Memory { segments, .. } => Some(segments),
-            Content::Range { .. } => None,
-        }
-    }
-
     /// The checksums before the first byte is handed over: known when the chunk is in memory or
     /// was summed up.
     pub fn sums_ahead(&self) -> Option<&Sums> {

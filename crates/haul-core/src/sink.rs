@@ -12,6 +12,7 @@ use crate::checksum::Sums;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::fetch::Fetcher;
+use crate::gate;
 use crate::handle::JobContext;
 use crate::limits::{Order, TargetLimits};
 use crate::meter::ChunkMeter;
@@ -150,10 +151,7 @@ impl Sink {
         let sink = &*self.0;
         let options = sink.engine.options();
         let attempt = || async {
-            let _permit = match &sink.limits.gate {
-                Some(gate) => Some(gate.enter().await),
-                None => None,
-            };
+            let _permit = gate::enter(sink.limits.gate.as_ref()).await;
             tracker.pulse.reset();
             let put = sink.upload.put(chunk, payload.clone());
             if !sink.limits.network {

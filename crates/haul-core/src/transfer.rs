@@ -157,11 +157,14 @@ impl Run {
         let mut parts = PartReader::new(source, algorithms);
         let first = chunks.next().unwrap_or(ChunkSpec { index: 0, range: ByteRange::new(0, 0) });
         let permit = self.engine.budget().acquire(first.range.len()).await;
-        let reading = self.cx.cancel.run_until_cancelled(parts.next(first)).await;
-        let mut first = reading.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &self.from)))?;
-        // A stream that fits one part is one request, whichever way its end shows.
-        let ended = self.cx.cancel.run_until_cancelled(parts.at_end()).await;
-        first.last = ended.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &self.from)))?;
+        let reading = async {
+            let mut first = parts.next(first).await?;
+            // A stream that fits one part is one request, whichever way its end shows.
+            first.last = parts.at_end().await?;
+            Ok(first)
+        };
+        let reading = self.cx.cancel.run_until_cancelled(reading).await;
+        let first = reading.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &self.from)))?;
         let plan = if first.last { Some(self.plan(first.len())?) } else { None };
         let count = plan.as_ref().map(ChunkPlan::chunks);
         let upload = self.begin(plan, self.job.attributes.clone()).await?;
