@@ -98,6 +98,16 @@ pub enum Op {
     Verify,
     /// Serving.
     Serve,
+    /// Listing what is there.
+    List,
+    /// Removing a bucket.
+    RemoveBucket,
+    /// Making a link that carries its own signature.
+    Presign,
+    /// Comparing two things.
+    Compare,
+    /// Moving.
+    Move,
 }
 
 impl Op {
@@ -117,6 +127,11 @@ impl Op {
             Self::MakeBucket => "create",
             Self::Verify => "verify",
             Self::Serve => "serve",
+            Self::List => "list",
+            Self::RemoveBucket => "remove",
+            Self::Presign => "make a link to",
+            Self::Compare => "compare",
+            Self::Move => "move",
         }
     }
 }

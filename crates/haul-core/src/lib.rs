@@ -9,6 +9,7 @@
 pub mod budget;
 pub mod checksum;
 pub mod engine;
+pub mod entry;
 pub mod error;
 pub mod event;
 pub mod fetch;
@@ -39,6 +40,7 @@ pub mod workers;
 pub use budget::{Budget, BudgetPermit};
 pub use checksum::{Algorithm, Algorithms, Checksum, Sums};
 pub use engine::{Engine, EngineOptions, Leftover};
+pub use entry::{Entry, EntryKind, Lister, Page, RelPath, UnsafeName};
 pub use error::{Error, ErrorKind, Op, Result, Retry};
 pub use event::{Event, EventSender};
 pub use gate::{Gate, GatePermit};

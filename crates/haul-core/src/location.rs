@@ -11,8 +11,9 @@ use crate::redact;
 
 /// A place that bytes come from or go to.
 ///
-/// `Display` is the raw text; a terminal should see it through [`redact::for_display`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// `Display` is the raw text, but for URLs, which are shown without their secrets; a terminal should
+/// see it through [`redact::for_display`].
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Location {
     /// A path on this machine.
@@ -26,6 +27,9 @@ pub enum Location {
         /// Key, exactly as typed after the slash that follows the bucket.
         key: String,
     },
+    /// `http://` or `https://`, exactly as typed. It may carry a password or a signature: show it
+    /// through [`redact::for_display`] only.
+    Http(String),
 }
 
 /// Why a text is not a location.
@@ -47,8 +51,13 @@ pub enum ParseLocationError {
     /// A key that is not UTF-8.
     #[error("{0} is not UTF-8, and S3 keys are")]
     NotUtf8(String),
+    /// A URL without a host, or with something in it that no URL has.
+    #[error("{0} is no URL of a server (https://HOST/PATH)")]
+    BadUrl(String),
     /// Another scheme.
-    #[error("{0}:// is not a scheme haul knows (s3://, a path, or - ; a local name: ./{0}:...)")]
+    #[error(
+        "{0}:// is not a scheme haul knows (s3://, https://, a path, or - ; a local name: ./{0}:...)"
+    )]
     UnknownScheme(String),
 }
 
@@ -74,6 +83,9 @@ impl Location {
         let Some(scheme) = scheme_of(&lossy) else {
             return Ok(Self::Local(PathBuf::from(raw)));
         };
+        if matches!(scheme, "http" | "https") {
+            return parse_http(raw, &lossy);
+        }
         if scheme != "s3" {
             return Err(ParseLocationError::UnknownScheme(scheme.to_owned()));
         }
@@ -82,6 +94,19 @@ impl Location {
         };
         parse_s3(text)
     }
+}
+
+fn parse_http(raw: &OsStr, lossy: &str) -> Result<Location, ParseLocationError> {
+    let bad = || ParseLocationError::BadUrl(redact::for_display(lossy));
+    let text = raw.to_str().ok_or_else(bad)?;
+    let (_, rest) = text.split_once("://").ok_or_else(bad)?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let clean = text.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    if host.is_empty() || host.starts_with(':') || !clean {
+        return Err(bad());
+    }
+    Ok(Location::Http(text.to_owned()))
 }
 
 fn parse_s3(text: &str) -> Result<Location, ParseLocationError> {
@@ -111,6 +136,19 @@ fn scheme_of(text: &str) -> Option<&str> {
     (starts && bytes.all(goes_on)).then_some(scheme)
 }
 
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => f.debug_tuple("Local").field(path).finish(),
+            Self::Stdio => f.write_str("Stdio"),
+            Self::S3 { bucket, key } => {
+                f.debug_struct("S3").field("bucket", bucket).field("key", key).finish()
+            }
+            Self::Http(url) => f.debug_tuple("Http").field(&redact::for_display(url)).finish(),
+        }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
@@ -118,6 +156,7 @@ impl fmt::Display for Location {
             Self::Stdio => "-".to_owned(),
             Self::S3 { bucket, key } if key.is_empty() => format!("s3://{bucket}"),
             Self::S3 { bucket, key } => format!("s3://{bucket}/{key}"),
+            Self::Http(url) => redact::for_display(url),
         };
         f.write_str(&text)
     }

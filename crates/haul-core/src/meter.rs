@@ -14,6 +14,8 @@ pub struct Meter {
     wire: AtomicU64,
     resumed: AtomicU64,
     retried: AtomicU64,
+    /// The meter of the job that this item is part of, which counts the same bytes.
+    whole: Option<Arc<Meter>>,
 }
 
 /// The counters at one moment, in bytes (`retried`: in tries).
@@ -40,6 +42,20 @@ impl Meter {
         Arc::new(Self { total: AtomicU64::new(UNKNOWN), ..Self::default() })
     }
 
+    /// Counters of one item; what they count, `whole` counts too. Totals are not added up: what is
+    /// still to come is for the job to say.
+    pub fn part_of(whole: Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { total: AtomicU64::new(UNKNOWN), whole: Some(whole), ..Self::default() })
+    }
+
+    /// Adds to the bytes to move, as a listing finds them.
+    pub fn add_total(&self, bytes: u64) {
+        // One writer, the lister: nothing is lost between the two.
+        let before = self.total.load(Ordering::Relaxed);
+        let before = if before == UNKNOWN { 0 } else { before };
+        self.total.store(before + bytes, Ordering::Relaxed);
+    }
+
     /// Sets the bytes to move.
     pub fn set_total(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
@@ -48,16 +64,25 @@ impl Meter {
     /// Counts bytes read or sent.
     pub fn add_wire(&self, bytes: u64) {
         self.wire.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add_wire(bytes);
+        }
     }
 
     /// Counts bytes that landed.
     pub fn add_landed(&self, bytes: u64) {
         self.landed.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add_landed(bytes);
+        }
     }
 
     /// Counts a try beyond the first.
     pub fn add_retry(&self) {
         self.retried.fetch_add(1, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add_retry();
+        }
     }
 
     /// The counters now.

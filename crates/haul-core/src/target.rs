@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures::future::BoxFuture;
 
@@ -43,11 +44,14 @@ pub struct Attributes {
     pub kms_key_id: Option<String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// Last modification to keep: files get it as theirs, objects as the metadata `mtime` (seconds
+    /// since 1970 with a fraction, as rclone writes it).
+    pub modified: Option<SystemTime>,
 }
 
 impl Attributes {
-    /// These attributes, with gaps filled from `other`. Storage class, ACL, encryption and tags are a choice
-    /// of the destination and are not filled.
+    /// These attributes, with gaps filled from `other`. Storage class, ACL, encryption and tags are
+    /// a choice of the destination and are not filled; nor is the time, which is kept on demand.
     #[must_use]
     pub fn or(mut self, other: &Self) -> Self {
         let fill = |mine: &mut Option<String>, theirs: &Option<String>| {

@@ -45,6 +45,8 @@ pub struct Job {
     pub overwrite: bool,
     /// The length of a stream, when the caller knows it.
     pub expected_size: Option<u64>,
+    /// Whether the destination keeps the source's time of modification.
+    pub keep_times: bool,
 }
 
 impl Engine {
@@ -114,7 +116,10 @@ impl Run {
         let meta = source.meta().clone();
         self.started(Some(meta.size));
         let plan = self.plan(meta.size)?;
-        let attributes = self.job.attributes.clone().or(&meta.attributes);
+        let mut attributes = self.job.attributes.clone().or(&meta.attributes);
+        if self.job.keep_times {
+            attributes.modified = meta.attributes.modified.or(meta.modified);
+        }
         let fetcher = Fetcher::new(
             Arc::clone(&source),
             self.source_limits.clone(),

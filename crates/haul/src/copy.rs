@@ -109,7 +109,9 @@ impl Haul {
             }
             _ => None,
         };
-        Ok(Way { through: Job { source, target, attributes, overwrite, expected_size }, within })
+        let through =
+            Job { source, target, attributes, overwrite, expected_size, keep_times: false };
+        Ok(Way { through, within })
     }
 
     async fn source(&self, from: &Location, version: Option<String>) -> Result<Arc<dyn Source>> {

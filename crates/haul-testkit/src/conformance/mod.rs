@@ -111,7 +111,7 @@ pub async fn transfer(
 /// The job that [`transfer`] does.
 pub fn job(source: Arc<dyn Source>, target: Arc<dyn Target>) -> Job {
     let attributes = Attributes::default();
-    Job { source, target, attributes, overwrite: true, expected_size: None }
+    Job { source, target, attributes, overwrite: true, expected_size: None, keep_times: false }
 }
 
 /// A part that is cheap, and that the backend takes.

@@ -1,0 +1,1 @@
+//! haul's HTTP(S) backend: ranged or streamed GET, PUT to presigned URLs.

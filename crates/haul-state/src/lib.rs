@@ -1,0 +1,1 @@
+//! what haul remembers between runs: the index of contents that stores have.
