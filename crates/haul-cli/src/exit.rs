@@ -4,8 +4,10 @@
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use haul::ErrorKind;
 
+use crate::config::{SETTINGS, variable};
 use crate::output;
 
 /// How a run ended, as documented in `haul --help`.
@@ -18,7 +20,7 @@ pub(crate) enum Exit {
     Failed = 1,
     /// Wrong usage or configuration.
     Usage = 2,
-    /// The bytes are not the right ones.
+    /// The bytes are not the right ones, or two trees differ.
     Verification = 3,
     /// It does not exist.
     NotFound = 4,
@@ -37,7 +39,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// The code for a kind of error.
-fn code(kind: ErrorKind) -> Exit {
+pub(crate) fn code(kind: ErrorKind) -> Exit {
     match kind {
         ErrorKind::Invalid | ErrorKind::WrongRegion => Exit::Usage,
         ErrorKind::Verification => Exit::Verification,
@@ -50,6 +52,20 @@ fn code(kind: ErrorKind) -> Exit {
     }
 }
 
+/// One line about an error of the library, with the way out.
+pub(crate) fn line(error: &haul::Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => format!("{error}"),
+    }
+}
+
+/// The causes of an error, for those who asked for them.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    let chain = std::iter::successors(error.source(), |e| e.source());
+    chain.map(|c| format!("  because: {}", haul::redact::for_display(&c.to_string()))).collect()
+}
+
 /// Says what went wrong on one line, with the way out; `verbose` adds the causes.
 pub(crate) fn explain(error: &anyhow::Error, verbose: bool) -> Exit {
     let known = error.downcast_ref::<haul::Error>();
@@ -57,17 +73,16 @@ pub(crate) fn explain(error: &anyhow::Error, verbose: bool) -> Exit {
     if known.is_some_and(|e| matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::Cancelled)) {
         return exit; // signals say what they did; a broken pipe ends quietly
     }
-    let hint = known.and_then(haul::Error::hint);
-    let line = match hint {
-        Some(hint) => format!("{error} ({hint})"),
-        None if known.is_some() => format!("{error}"),
+    let text = match known {
+        Some(known) => line(known),
         // Errors of the command itself: the cause is part of the message.
         None => format!("{error:#}").split(" (os error").next().unwrap_or_default().to_owned(),
     };
-    output::error(&line);
+    output::error(&text);
     if verbose {
-        for cause in error.chain().skip(1) {
-            output::note(&format!("  because: {}", haul::redact::for_display(&cause.to_string())));
+        let error: &(dyn std::error::Error + 'static) = error.as_ref();
+        for cause in causes(error) {
+            output::note(&cause);
         }
     }
     exit
@@ -75,18 +90,18 @@ pub(crate) fn explain(error: &anyhow::Error, verbose: bool) -> Exit {
 
 /// A command line that was not understood, in the dress of all other errors; or the help that was
 /// asked for.
-pub(crate) fn misused(error: &clap::Error) -> ExitCode {
+pub(crate) fn misused(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
         let text = error.render().to_string();
         return match output::result(text.trim_end()) {
-            Ok(()) => Exit::Done.into(),
-            Err(e) => code(e.kind()).into(),
+            Ok(()) => Exit::Done,
+            Err(e) => code(e.kind()),
         };
     }
     let text = error.to_string();
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         output::note(text.trim_end()); // `haul` alone: the help is the answer
-        return Exit::Usage.into();
+        return Exit::Usage;
     }
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
     let first = lines.next().unwrap_or_default();
@@ -94,11 +109,29 @@ pub(crate) fn misused(error: &clap::Error) -> ExitCode {
     if said.ends_with(':') {
         // A list follows, of arguments that are missing.
         let list = lines.clone().take_while(|l| !l.starts_with("Usage")).collect::<Vec<_>>();
-        said = format!("{said} {}", list.join(", "));
+        let usage = lines.clone().find_map(|l| l.strip_prefix("Usage: "));
+        let usage = usage.map(|u| format!(" ({u})")).unwrap_or_default();
+        said = format!("{said} {}{usage}", list.join(", "));
+    }
+    if let Some(name) = variable_at_fault(error) {
+        said = format!("{said} (from the environment: {name})");
     }
     if let Some(tip) = lines.find_map(|l| l.strip_prefix("tip: ")) {
         said = format!("{said} ({tip})");
     }
     output::error(&format!("{said}; see --help"));
-    Exit::Usage.into()
+    Exit::Usage
+}
+
+/// The environment variable that a bad value came from: its user did not type the flag.
+fn variable_at_fault(error: &clap::Error) -> Option<&'static str> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let flag = text(ContextKind::InvalidArg)?.split(' ').next()?;
+    let value = text(ContextKind::InvalidValue)?;
+    let setting = SETTINGS.iter().find(|s| s.env.is_some() && s.flag() == flag)?;
+    let typed = std::env::args().any(|word| word.starts_with(flag));
+    setting.env.filter(|name| !typed && variable(name).as_deref() == Some(value))
 }

@@ -5,17 +5,21 @@
 
 mod args;
 mod commands;
+mod config;
 mod exit;
+mod moment;
 mod output;
+mod parse;
 mod render;
+mod results;
+mod session;
 mod settings;
 mod signals;
 mod size;
 
-use clap::Parser as _;
-
-use crate::args::{Cli, Command};
 use crate::exit::Exit;
+use crate::parse::{NotParsed, Parsed};
+use crate::session::Session;
 
 /// Network buffers of some hundred KiB come and go all the time. glibc gives each back to the kernel
 /// and takes page faults for the next one, a tenth of a download's CPU time and more.
@@ -23,11 +27,14 @@ use crate::exit::Exit;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(e) => return exit::misused(&e),
+    let words: Vec<_> = std::env::args_os().collect();
+    let parsed = match parse::parse(&words) {
+        Ok(parsed) => parsed,
+        Err(NotParsed::Misused(e)) => return exit::misused(&e).into(),
+        Err(NotParsed::Config(e)) => return exit::explain(&e.into(), false).into(),
     };
-    output::start_log(cli.common.verbose);
+    let verbose = parsed.cli.common.verbose;
+    output::start_log(verbose);
     // One thread for signals, progress and small requests: bytes move on lanes of their own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -36,24 +43,15 @@ fn main() -> std::process::ExitCode {
             return Exit::Failed.into();
         }
     };
-    let verbose = cli.common.verbose > 0;
-    let exit = runtime.block_on(run(cli)).unwrap_or_else(|e| exit::explain(&e, verbose));
+    let exit = runtime.block_on(run(parsed)).unwrap_or_else(|e| exit::explain(&e, verbose > 0));
     // A thread may wait in a read of standard input for ever: do not wait for it.
     runtime.shutdown_background();
     exit.into()
 }
 
-async fn run(cli: Cli) -> anyhow::Result<Exit> {
+async fn run(parsed: Parsed) -> anyhow::Result<Exit> {
     signals::outlive_file_limits();
-    let Cli { command, common } = cli;
-    match command {
-        Command::Cp(args) => commands::cp::run(args, &common).await,
-        Command::Cat(args) => commands::cat::run(args, &common).await,
-        Command::Stat(args) => commands::stat::run(args, &common).await,
-        Command::Rm(args) => commands::rm::run(args, &common).await,
-        Command::Mb(args) => commands::mb::run(args, &common).await,
-        Command::Serve(args) => commands::serve::run(args).await,
-        Command::Demo(args) => commands::demo::run(args, &common).await,
-        Command::Completions(args) => commands::completions::run(&args),
-    }
+    let Parsed { cli, matches, config } = parsed;
+    let session = Session::new(cli.common, config);
+    Box::pin(commands::run(cli.command, &matches, &session)).await
 }

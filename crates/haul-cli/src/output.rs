@@ -8,14 +8,17 @@ use std::io::Write as _;
 use haul::{Error, Op};
 use tracing_subscriber::EnvFilter;
 
+tokio::task_local! {
+    /// The line of the batch that the task runs.
+    pub(crate) static LINE: usize;
+}
+
 /// Starts the log on stderr: warnings, with `-v` what haul does, with `-vv` what its libraries do.
 pub(crate) fn start_log(verbose: u8) {
     // The SDK's own log can show headers; it stays off.
-    let filter = match verbose {
-        0 => "haul=warn,haul_core=warn,haul_local=warn,haul_s3=warn",
-        1 => "haul=info,haul_core=info,haul_local=info,haul_s3=info",
-        _ => "haul=debug,haul_core=debug,haul_local=debug,haul_s3=debug",
-    };
+    let level = ["warn", "info", "debug"][usize::from(verbose.min(2))];
+    let crates = ["haul", "haul_core", "haul_local", "haul_s3", "haul_http", "haul_state"];
+    let filter = crates.map(|name| format!("{name}={level}")).join(",");
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(EnvFilter::new(filter))
@@ -26,8 +29,14 @@ pub(crate) fn start_log(verbose: u8) {
 
 /// One line of results. An error means that nobody reads them any more.
 pub(crate) fn result(line: &str) -> Result<(), Error> {
+    results(format!("{line}\n").as_bytes())
+}
+
+/// Whole lines of results.
+pub(crate) fn results(lines: &[u8]) -> Result<(), Error> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")
+    stdout
+        .write_all(lines)
         .and_then(|()| stdout.flush())
         .map_err(|e| Error::io(Op::Write, "standard output", e))
 }
@@ -39,5 +48,10 @@ pub(crate) fn note(line: &str) {
 
 /// One line about what went wrong.
 pub(crate) fn error(line: &str) {
-    note(&format!("haul: {line}"));
+    note(&error_line(line));
+}
+
+/// The same, not yet written. In a batch it says which line of it failed.
+pub(crate) fn error_line(line: &str) -> String {
+    LINE.try_with(|n| format!("haul: line {n}: {line}")).unwrap_or_else(|_| format!("haul: {line}"))
 }

@@ -1,11 +1,20 @@
 //! From flags to the library's options.
 //!
-//! Owns the translation, and with it the precedence: flags, then environment, then defaults.
+//! Owns the translation. Where a flag's value comes from is [`crate::config`]'s business. Must never
+//! show a secret that it reads.
 
 use anyhow::Context as _;
-use haul::{Attributes, Haul, Location, Options, PlanPolicy, RetryPolicy, S3Options, Throttle};
+use haul::{
+    Attributes, Filter, FilterRule, Jobs, Location, Options, PlanPolicy, RetryPolicy, S3Options,
+    Throttle,
+};
 
-use crate::args::{Addressing, ObjectArgs, OtherStoreArgs, StoreArgs, TransferArgs};
+use crate::args::{
+    Addressing, DedupeArgs, FilterArgs, ObjectArgs, OtherStoreArgs, Rule, ShareArgs, StoreArgs,
+    TransferArgs,
+};
+use crate::config::{self, ProfileRef};
+use crate::size::Concurrency;
 
 /// Understands a location.
 pub(crate) fn location(text: &std::ffi::OsStr) -> anyhow::Result<Location> {
@@ -15,14 +24,31 @@ pub(crate) fn location(text: &std::ffi::OsStr) -> anyhow::Result<Location> {
     })
 }
 
-/// The library, for commands that move bytes.
-pub(crate) fn mover(
+/// Settings for commands that move bytes; `requests` in flight.
+pub(crate) fn moving(
     transfer: &TransferArgs,
     store: &StoreArgs,
     other: Option<&OtherStoreArgs>,
-) -> Haul {
+    requests: usize,
+) -> Options {
     let mut options = Options::default();
-    let requests = transfer.concurrency.requests();
+    engine(transfer, requests, &mut options);
+    let mut base = s3(store, requests);
+    base.timeout = transfer.timeout;
+    (options.source, options.dest) = (base.clone(), base);
+    if let Some(other) = other {
+        other_store(&mut options.source, other.source_profile.as_ref());
+        set(&mut options.source.endpoint_url, other.source_endpoint_url.as_deref());
+        set(&mut options.source.region, other.source_region.as_deref());
+        other_store(&mut options.dest, other.dest_profile.as_ref());
+        set(&mut options.dest.endpoint_url, other.dest_endpoint_url.as_deref());
+        set(&mut options.dest.region, other.dest_region.as_deref());
+    }
+    options
+}
+
+/// Settings of the engine, for a batch that brings its stores line by line.
+pub(crate) fn engine(transfer: &TransferArgs, requests: usize, options: &mut Options) {
     options.engine.concurrency = requests;
     options.engine.lanes = haul::lanes_for(requests);
     options.engine.memory = transfer.memory.0;
@@ -33,43 +59,55 @@ pub(crate) fn mover(
         options.engine.part = PlanPolicy { part_size: size.0, explicit: true };
     }
     options.fsync = transfer.fsync.into();
-    let mut base = s3(store, requests);
-    base.timeout = transfer.timeout;
-    (options.source, options.dest) = (base.clone(), base);
-    if let Some(other) = other {
-        let set = |slot: &mut Option<String>, value: &Option<String>| {
-            if value.is_some() {
-                slot.clone_from(value);
-            }
-        };
-        set(&mut options.source.endpoint_url, &other.source_endpoint_url);
-        set(&mut options.source.region, &other.source_region);
-        set(&mut options.source.profile, &other.source_profile);
-        set(&mut options.dest.endpoint_url, &other.dest_endpoint_url);
-        set(&mut options.dest.region, &other.dest_region);
-        set(&mut options.dest.profile, &other.dest_profile);
-    }
-    Haul::new(options)
 }
 
-/// The library, for commands that only ask.
-pub(crate) fn asker(store: &StoreArgs) -> Haul {
+/// Settings for commands that only ask.
+pub(crate) fn asking(store: &StoreArgs) -> Options {
     let mut options = Options::default();
     options.engine.lanes = 0; // no bytes move
     let requests = options.engine.concurrency;
-    Haul::new(options.with_s3(s3(store, requests)))
+    options.with_s3(s3(store, requests))
 }
 
 fn s3(store: &StoreArgs, requests: usize) -> S3Options {
     let mut s3 = S3Options::default();
     s3.endpoint_url.clone_from(&store.endpoint_url);
     s3.region.clone_from(&store.region);
-    s3.profile.clone_from(&store.profile);
+    s3.profile = store.profile.as_ref().and_then(ProfileRef::aws).map(str::to_owned);
+    s3.provider = store.provider;
     s3.no_sign_request = store.no_sign_request;
     s3.sign_payload = store.sign_payload;
     s3.path_style = store.addressing.map(|a| a == Addressing::Path);
+    s3.max_parts = store.max_parts;
     s3.requests = requests;
     s3
+}
+
+fn set(slot: &mut Option<String>, value: Option<&str>) {
+    if let Some(value) = value {
+        *slot = Some(value.to_owned());
+    }
+}
+
+/// Makes a store the one that a profile describes.
+fn other_store(s3: &mut S3Options, profile: Option<&ProfileRef>) {
+    let Some(profile) = profile else { return };
+    s3.profile = profile.aws().map(str::to_owned);
+    set(&mut s3.endpoint_url, profile.value("endpoint_url"));
+    set(&mut s3.region, profile.value("region"));
+    // Checked when the file was read.
+    let on = |arg| profile.value(arg).map(|value| value == "true");
+    s3.no_sign_request = on("no_sign_request").unwrap_or(s3.no_sign_request);
+    s3.sign_payload = on("sign_payload").unwrap_or(s3.sign_payload);
+    if let Some(name) = profile.value("provider") {
+        s3.provider = name.parse().ok();
+    }
+    if let Some(style) = profile.value("addressing") {
+        s3.path_style = Some(style == "path");
+    }
+    if let Some(parts) = profile.value("max_parts") {
+        s3.max_parts = parts.parse().ok();
+    }
 }
 
 /// Attributes from flags.
@@ -89,6 +127,60 @@ pub(crate) fn attributes(args: &ObjectArgs) -> Attributes {
         a.encryption = Some("aws:kms".to_owned());
     }
     a
+}
+
+/// The filter from flags and from the files that they name.
+pub(crate) fn filter(args: &FilterArgs) -> anyhow::Result<Filter> {
+    let mut filter = Filter::default();
+    for rule in &args.rules.0 {
+        match rule {
+            Rule::Include(pattern) => filter.rules.push(pattern_rule(true, pattern, "--include")?),
+            Rule::Exclude(pattern) => filter.rules.push(pattern_rule(false, pattern, "--exclude")?),
+            Rule::ExcludeFrom(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|e| haul::Error::io(haul::Op::Open, path.display(), e))?;
+                for (i, line) in text.lines().enumerate() {
+                    let pattern = line.trim();
+                    if !pattern.is_empty() && !pattern.starts_with('#') {
+                        let place = format!("{} line {}", path.display(), i + 1);
+                        filter.rules.push(pattern_rule(false, pattern, &place)?);
+                    }
+                }
+            }
+        }
+    }
+    filter.min_size = args.min_size.map(|s| s.0);
+    filter.max_size = args.max_size.map(|s| s.0);
+    (filter.newer_than, filter.older_than) = (args.newer_than, args.older_than);
+    Ok(filter)
+}
+
+fn pattern_rule(include: bool, pattern: &str, place: &str) -> haul::Result<FilterRule> {
+    FilterRule::new(include, pattern)
+        .map_err(|e| haul::Error::new(haul::ErrorKind::Invalid, haul::Op::Parse, place, e))
+}
+
+/// Items in work at once.
+pub(crate) fn jobs(share: &ShareArgs, concurrency: Concurrency) -> Jobs {
+    match (share.jobs, concurrency) {
+        (Some(n), _) => Jobs::Fixed(n),
+        (None, Concurrency::Auto) => Jobs::Auto,
+        (None, Concurrency::Fixed(_)) => Jobs::Requests,
+    }
+}
+
+/// The content index, where it is wanted; its folder is made.
+pub(crate) fn dedupe(args: &DedupeArgs) -> anyhow::Result<Option<std::path::PathBuf>> {
+    if !args.dedupe {
+        return Ok(None);
+    }
+    if let Some(path) = &args.dedupe_index {
+        return Ok(Some(path.clone()));
+    }
+    let folder = config::state_dir();
+    std::fs::create_dir_all(&folder)
+        .map_err(|e| haul::Error::io(haul::Op::Begin, folder.display(), e))?;
+    Ok(Some(folder.join("index.sqlite")))
 }
 
 /// Reads the secret key of `serve` from its file.

@@ -1,27 +1,34 @@
 //! What happened, losslessly: the life of items, not their bytes.
 //!
-//! Owns the event types. Bytes are the [`Meter`](crate::Meter)'s; the number of events is in the
-//! order of items plus retries, never of bytes.
+//! Owns the event types. Bytes are the [`Meter`]'s; the number of events is in the order of items
+//! plus retries, never of bytes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::meter::Meter;
+use crate::outcome::Settled;
 use crate::report::Report;
 
 /// One thing that happened.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
     /// Guaranteed once the source was found; only `Retrying` may come before it, and a `Note` about a
     /// detour may be followed by another: an item begins. The size is unknown for streams.
     ItemStarted {
+        /// The item's number in its job, from 0.
+        item: u64,
         /// The source, redacted.
         from: String,
         /// The destination, redacted.
         to: String,
         /// Bytes to move, when known.
         size: Option<u64>,
+        /// The item's own counters, to poll.
+        meter: Arc<Meter>,
     },
     /// Ephemeral, any number: something failed and is tried again.
     Retrying {
@@ -37,11 +44,14 @@ pub enum Event {
         /// One line.
         text: String,
     },
-    /// Guaranteed, last, unless the item failed: it is complete, verified as the report says.
+    /// Guaranteed, last, for a job of one item, unless it failed: it is complete, verified as the
+    /// report says.
     ItemDone {
         /// What was done.
-        report: Report,
+        report: Box<Report>,
     },
+    /// Guaranteed for every item of a job of many, in no order of items: it is over.
+    Settled(Box<Settled>),
 }
 
 /// Where events go. Sending never waits and never fails: nobody has to listen.
@@ -50,7 +60,9 @@ pub struct EventSender(Option<mpsc::UnboundedSender<Event>>);
 
 impl EventSender {
     /// A sender and what it feeds. The queue has no bound because the number of events is bounded
-    /// by items and retries, and because a slow listener may not hold up a transfer.
+    /// by items and retries, and because a slow listener may not hold up a transfer. A job of many
+    /// items is held up before the queue grows: each item that is settled carries a credit, of which
+    /// there are so many (see [`many`](crate::many)).
     pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (tx, rx) = mpsc::unbounded_channel();
         (Self(Some(tx)), rx)

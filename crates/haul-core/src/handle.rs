@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::event::{Event, EventSender};
 use crate::meter::Meter;
+use crate::outcome::Tally;
 use crate::report::Report;
 
 /// What a job gets to run with.
@@ -22,64 +23,107 @@ use crate::report::Report;
 pub struct JobContext {
     /// Fires when the caller wants the job to stop.
     pub cancel: CancellationToken,
-    /// The job's counters.
+    /// The job's counters of bytes.
     pub meter: Arc<Meter>,
     /// Where the job tells what happens.
     pub events: EventSender,
+    /// The job's counters of items, for jobs of many.
+    pub tally: Arc<Tally>,
+    /// The number of the item that this is the context of.
+    item: u64,
     started: Arc<AtomicBool>,
 }
 
 impl JobContext {
     /// A context for work that nobody watches.
     pub fn unwatched(cancel: CancellationToken) -> Self {
-        Self { cancel, meter: Meter::new(), events: EventSender::void(), started: Arc::default() }
+        Self::watched(cancel, EventSender::void())
+    }
+
+    /// A context whose events go to `events`.
+    pub fn watched(cancel: CancellationToken, events: EventSender) -> Self {
+        Self {
+            cancel,
+            meter: Meter::new(),
+            events,
+            tally: Arc::default(),
+            item: 0,
+            started: Arc::default(),
+        }
+    }
+
+    /// The context of one item of this job: its bytes count for the job as well.
+    #[must_use]
+    pub fn of_item(&self, item: u64) -> Self {
+        let meter = Meter::part_of(Arc::clone(&self.meter));
+        Self { meter, item, started: Arc::default(), ..self.clone() }
     }
 
     /// Says that the item begins, once: a detour is the same item.
     pub fn started(&self, from: &str, to: &str, size: Option<u64>) {
         if !self.started.swap(true, Ordering::Relaxed) {
+            let (item, meter) = (self.item, Arc::clone(&self.meter));
             let (from, to) = (from.to_owned(), to.to_owned());
-            self.events.send(Event::ItemStarted { from, to, size });
+            self.events.send(Event::ItemStarted { item, from, to, size, meter });
         }
     }
 }
 
-/// A running job: a future of its [`Report`], a source of [`Event`]s and a [`Meter`] to poll.
+/// A running job: a future of its result, a source of [`Event`]s, a [`Meter`] and a [`Tally`] to
+/// poll.
 #[derive(Debug)]
-pub struct TransferHandle {
-    task: JoinHandle<Result<Report>>,
+pub struct TransferHandle<T = Report> {
+    task: JoinHandle<Result<T>>,
     cancel: CancellationToken,
     meter: Arc<Meter>,
+    tally: Arc<Tally>,
     events: Option<UnboundedReceiver<Event>>,
 }
 
-impl TransferHandle {
+impl<T: Send + 'static> TransferHandle<T> {
     /// Starts `job` on the current runtime. `cancel` is the caller's; the job stops when it fires.
+    pub fn start<F, Fut>(cancel: &CancellationToken, job: F) -> Self
+    where
+        F: FnOnce(JobContext) -> Fut,
+        Fut: Future<Output = Result<T>> + Send + 'static,
+    {
+        let (sender, events) = EventSender::channel();
+        let cancel = cancel.child_token();
+        let cx = JobContext::watched(cancel.clone(), sender);
+        let (meter, tally) = (Arc::clone(&cx.meter), Arc::clone(&cx.tally));
+        let task = tokio::spawn(job(cx));
+        Self { task, cancel, meter, tally, events: Some(events) }
+    }
+}
+
+impl TransferHandle {
+    /// Starts a job of one item, whose end is an event.
     pub fn spawn<F, Fut>(cancel: &CancellationToken, job: F) -> Self
     where
         F: FnOnce(JobContext) -> Fut,
         Fut: Future<Output = Result<Report>> + Send + 'static,
     {
-        let (sender, events) = EventSender::channel();
-        let (cancel, meter) = (cancel.child_token(), Meter::new());
-        let cx = JobContext {
-            cancel: cancel.clone(),
-            meter: Arc::clone(&meter),
-            events: sender.clone(),
-            started: Arc::default(),
-        };
-        let work = job(cx);
-        let task = tokio::spawn(async move {
-            let report = work.await?;
-            sender.send(Event::ItemDone { report: report.clone() });
-            Ok(report)
-        });
-        Self { task, cancel, meter, events: Some(events) }
+        Self::start(cancel, |cx| {
+            let events = cx.events.clone();
+            let work = job(cx);
+            async move {
+                let report = work.await?;
+                events.send(Event::ItemDone { report: Box::new(report.clone()) });
+                Ok(report)
+            }
+        })
     }
+}
 
-    /// The counters, to poll.
+impl<T> TransferHandle<T> {
+    /// The counters of bytes, to poll.
     pub fn meter(&self) -> Arc<Meter> {
         Arc::clone(&self.meter)
+    }
+
+    /// The counters of items, to poll; all zero for a job of one.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
     }
 
     /// The events, once.
@@ -93,8 +137,8 @@ impl TransferHandle {
     }
 }
 
-impl Future for TransferHandle {
-    type Output = Result<Report>;
+impl<T> Future for TransferHandle<T> {
+    type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(ready!(Pin::new(&mut self.task).poll(cx)).unwrap_or_else(|e| {
@@ -103,7 +147,7 @@ impl Future for TransferHandle {
     }
 }
 
-impl Drop for TransferHandle {
+impl<T> Drop for TransferHandle<T> {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -1,7 +1,7 @@
 //! The bytes of one chunk on their way into a target.
 //!
 //! Owns how a target reads a chunk, as often as it has to: from memory, or by reading the source's
-//! range again. Counts what is handed over, so that bars move and stalls are seen. Must never
+//! range again; a stream that is sent on as it comes is the one chunk that is read once. Counts what is handed over, so that bars move and stalls are seen. Must never
 //! yield anything but the chunk's bytes, complete, or an error.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,8 @@ use crate::checksum::Sums;
 use crate::error::Result;
 use crate::fetch::{FetchReader, Fetcher};
 use crate::meter::{ChunkMeter, Meter};
+use crate::parts::intake::Intake;
+use crate::parts::once::{Once, Pass};
 use crate::range::ChunkSpec;
 use crate::stall::Pulse;
 use crate::throttle::Throttle;
@@ -29,6 +31,7 @@ pub struct Payload {
 enum Content {
     Memory { segments: Arc<[Bytes]>, sums: Sums },
     Range { fetcher: Fetcher, ahead: Option<Sums> },
+    Once(Once),
 }
 
 /// Who wants to know about bytes that are handed over.
@@ -62,6 +65,16 @@ impl Payload {
         Self { chunk, content: Content::Range { fetcher, ahead: None }, tracker }
     }
 
+    /// A chunk that is a whole stream, sent on as it comes.
+    pub(crate) fn once(chunk: ChunkSpec, intake: Intake, tracker: Arc<Tracker>) -> Self {
+        Self { chunk, content: Content::Once(Once::new(intake)), tracker }
+    }
+
+    /// Whether the chunk cannot be read again: it is a stream, and somebody has begun to.
+    pub(crate) fn is_spent(&self) -> bool {
+        matches!(&self.content, Content::Once(once) if once.is_spent())
+    }
+
     /// Reads the chunk once for its checksums, where it is not in memory and reading it again is
     /// cheap.
     pub async fn sum_up(mut self) -> Result<Self> {
@@ -91,6 +104,7 @@ impl Payload {
         match &self.content {
             Content::Memory { sums, .. } => Some(sums),
             Content::Range { ahead, .. } => ahead.as_ref(),
+            Content::Once(_) => None,
         }
     }
 
@@ -109,6 +123,7 @@ impl Payload {
                 Feed::Memory { segments: Arc::clone(segments), next: 0, sums: sums.clone() }
             }
             Content::Range { fetcher, .. } => Feed::Range(Box::new(fetcher.open(self.chunk.range))),
+            Content::Once(once) => Feed::Once(Box::new(once.open(self.len()))),
         };
         PayloadReader { feed, done: 0, len: self.len(), tracker: Arc::clone(&self.tracker) }
     }
@@ -127,6 +142,7 @@ pub struct PayloadReader {
 enum Feed {
     Memory { segments: Arc<[Bytes]>, next: usize, sums: Sums },
     Range(Box<FetchReader>),
+    Once(Box<Pass>),
 }
 
 impl PayloadReader {
@@ -139,6 +155,7 @@ impl PayloadReader {
                 bytes
             }
             Feed::Range(reader) => reader.next().await?,
+            Feed::Once(pass) => pass.next(&self.tracker.pulse).await?,
         };
         let Some(bytes) = bytes else { return Ok(None) };
         if let Some(throttle) = &self.tracker.throttle {
@@ -163,6 +180,7 @@ impl PayloadReader {
         match &self.feed {
             Feed::Memory { sums, .. } => sums.clone(),
             Feed::Range(reader) => reader.sums(),
+            Feed::Once(pass) => pass.sums(),
         }
     }
 

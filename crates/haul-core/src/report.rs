@@ -12,6 +12,10 @@ use crate::checksum::Algorithm;
 pub enum Verified {
     /// A checksum over the whole was compared with one that the other side stores or computed.
     Checksum(Algorithm),
+    /// Both were read, and every byte is the same.
+    Bytes,
+    /// The ETags are the same, and they are made of MD5s of the content.
+    Etag,
     /// The copy was made and checked by the store itself.
     Server,
     /// Every range and every length was checked, but the other side has no checksum to compare.
@@ -22,6 +26,8 @@ impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Checksum(a) => write!(f, "{a}"),
+            Self::Bytes => f.write_str("every byte"),
+            Self::Etag => f.write_str("ETag"),
             Self::Server => f.write_str("by the store"),
             Self::Size => f.write_str("size only"),
         }
@@ -49,4 +55,22 @@ pub struct Report {
     pub etag: Option<String>,
     /// The destination's version id, where it has one.
     pub version_id: Option<String>,
+}
+
+impl Report {
+    /// The report on something that came to its place without a transfer: a rename, a folder, a
+    /// link.
+    pub fn of_placement(from: String, to: String, bytes: u64) -> Self {
+        Self {
+            from,
+            to,
+            bytes,
+            elapsed: Duration::ZERO,
+            retried: 0,
+            verified: Verified::Size,
+            sums: crate::checksum::Sums::default(),
+            etag: None,
+            version_id: None,
+        }
+    }
 }

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use crate::budget::BudgetPermit;
 use crate::checksum::Sums;
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind, Op, Result};
+use crate::error::{Error, ErrorKind, Op, Result, Retry};
 use crate::fetch::Fetcher;
 use crate::gate;
 use crate::handle::JobContext;
 use crate::limits::{Order, TargetLimits};
 use crate::meter::ChunkMeter;
+use crate::parts::intake::Intake;
 use crate::payload::{Payload, Tracker};
 use crate::pool::SLICE;
 use crate::range::ChunkSpec;
@@ -31,9 +32,17 @@ const IN_PASSING: u64 = 8 * SLICE as u64;
 /// A chunk with its share of the budget, which it keeps until it has landed.
 pub(crate) struct Item {
     pub(crate) chunk: ChunkSpec,
-    /// The bytes, where the producer had to read them (streams).
-    pub(crate) content: Option<(Vec<Bytes>, Sums)>,
+    /// The bytes, where they come with it (streams).
+    pub(crate) content: Option<Content>,
     pub(crate) permit: BudgetPermit,
+}
+
+/// The bytes of a stream.
+pub(crate) enum Content {
+    /// A part, which had to be read to be cut off.
+    Held(Vec<Bytes>, Sums),
+    /// All of it, to be sent on as it comes.
+    Passing(Box<Intake>),
 }
 
 /// Where chunks land: shared by the workers.
@@ -115,8 +124,11 @@ impl Sink {
             sums: Mutex::default(),
         });
         let payload = match (content, &sink.fetcher) {
-            (Some((segments, sums)), _) => {
+            (Some(Content::Held(segments, sums)), _) => {
                 Payload::memory(chunk, segments, sums, Arc::clone(&tracker))
+            }
+            (Some(Content::Passing(intake)), _) => {
+                Payload::once(chunk, *intake, Arc::clone(&tracker))
             }
             (None, Some(fetcher)) if !self.holds(chunk) => {
                 let payload = Payload::range(chunk, fetcher.clone(), Arc::clone(&tracker));
@@ -154,11 +166,13 @@ impl Sink {
             let _permit = gate::enter(sink.limits.gate.as_ref()).await;
             tracker.pulse.reset();
             let put = sink.upload.put(chunk, payload.clone());
-            if !sink.limits.network {
-                return put.await;
-            }
-            let on_stall = || stall::stalled(Op::Write, &sink.to, options.stall);
-            stall::watch(options.stall, &tracker.pulse, on_stall, put).await
+            let done = if sink.limits.network {
+                let on_stall = || stall::stalled(Op::Write, &sink.to, options.stall);
+                stall::watch(options.stall, &tracker.pulse, on_stall, put).await
+            } else {
+                put.await
+            };
+            done.map_err(|e| if payload.is_spent() { final_of(e) } else { e })
         };
         let receipt = sink.engine.retrying(sink.retry, &sink.cx, &sink.to, attempt).await?;
         if receipt.sums.len() != chunk.range.len() {
@@ -167,4 +181,13 @@ impl Sink {
         }
         Ok(receipt)
     }
+}
+
+/// What would be tried again, had it not been a stream that is gone now.
+fn final_of(e: Error) -> Error {
+    if e.retry() == Retry::Never {
+        return e;
+    }
+    let hint = "what comes as a stream can be sent only once: go by way of a file";
+    e.with_retry(Retry::Never).with_hint(hint)
 }

@@ -51,6 +51,33 @@ pub struct Meta {
     pub attributes: Attributes,
 }
 
+/// What is known about a stream once it is open: what there is of a [`Meta`].
+#[derive(Debug, Clone, Default)]
+pub struct StreamMeta {
+    /// Bytes in all, where the source knows: any other number of them is an error then.
+    pub size: Option<u64>,
+    /// The store's own checksum over the whole, to compare with.
+    pub checksum: Option<Checksum>,
+    /// Last modification.
+    pub modified: Option<SystemTime>,
+    /// Content type and the like, carried over where the target has a place for them.
+    pub attributes: Attributes,
+}
+
+impl StreamMeta {
+    /// The same of `location`, now that `len` bytes of it have come.
+    pub(crate) fn seen(&self, location: &str, len: u64) -> Meta {
+        Meta {
+            location: location.to_owned(),
+            size: self.size.unwrap_or(len),
+            validator: Validator::Unpinned,
+            checksum: self.checksum,
+            modified: self.modified,
+            attributes: self.attributes.clone(),
+        }
+    }
+}
+
 /// Something that can be opened for reading.
 pub trait Source: fmt::Debug + Send + Sync {
     /// The source, for messages.
@@ -66,7 +93,7 @@ pub trait Source: fmt::Debug + Send + Sync {
 pub enum Opened {
     /// Any range, at any time, several at once.
     Ranged(Arc<dyn ReadAt>),
-    /// Once, from the beginning, to an end that is not known.
+    /// Once, from the beginning.
     Stream(Box<dyn ReadStream>),
 }
 
@@ -82,8 +109,17 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
     fn recheck(&self) -> BoxFuture<'_, Result<()>>;
 }
 
-/// Reads once, in order.
+/// Reads once, in order. One attempt each: the engine retries and counts.
 pub trait ReadStream: fmt::Debug + Send {
-    /// The next bytes; `None` at the end.
+    /// What was seen at opening.
+    fn meta(&self) -> &StreamMeta;
+    /// The next bytes; `None` at the end. Where bytes come over a network a silence is ended by
+    /// dropping the future; [`resume`](Self::resume) is what follows then.
     fn read(&mut self) -> BoxFuture<'_, Result<Option<Bytes>>>;
+    /// Goes on, after a failure or a silence, with the byte that follows the last one that was
+    /// read, of exactly the content that was opened. `None` where there is no way to: then the
+    /// failure is final. Nothing happens before the future is polled.
+    fn resume(&mut self) -> Option<BoxFuture<'_, Result<()>>> {
+        None
+    }
 }

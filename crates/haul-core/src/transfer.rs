@@ -5,21 +5,24 @@
 //! comes together here and nowhere else. It must never know which backend it drives.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::checksum::Sums;
+use crate::budget::BudgetPermit;
+use crate::checksum::{Checksum, Sums};
 use crate::engine::{Engine, Leftover};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::fetch::{FetchRules, Fetcher, compare};
 use crate::handle::{JobContext, TransferHandle};
+use crate::lanes;
 use crate::limits::{Order, SourceLimits, TargetLimits};
-use crate::parts::PartReader;
+use crate::parts::intake::Intake;
+use crate::parts::{Part, PartReader};
 use crate::plan::{self, ChunkPlan, PlanPolicy, StreamPlan};
 use crate::pool::SLICE;
 use crate::range::{ByteRange, ChunkSpec};
 use crate::report::{Report, Verified};
-use crate::sink::{Item, Sink, SinkParts};
-use crate::source::{Meta, Opened, ReadAt, ReadStream, Source};
+use crate::sink::{Content, Item, Sink, SinkParts};
+use crate::source::{Opened, ReadAt, ReadStream, Source, StreamMeta};
 use crate::stall;
 use crate::target::{Attributes, Committed, Receipt, Target, Upload, UploadSpec};
 use crate::workers::{self, Queue};
@@ -43,7 +46,8 @@ pub struct Job {
     pub attributes: Attributes,
     /// Whether something that exists may be replaced.
     pub overwrite: bool,
-    /// The length of a stream, when the caller knows it.
+    /// The length of a stream, when the caller knows it: a hint, but for targets that have to be told
+    /// before the first byte.
     pub expected_size: Option<u64>,
     /// Whether the destination keeps the source's time of modification.
     pub keep_times: bool,
@@ -92,6 +96,12 @@ struct Run {
     target_limits: TargetLimits,
 }
 
+/// What the bytes that arrived are held against.
+enum Proof<'a> {
+    Ranged(&'a dyn ReadAt),
+    Stream(&'a StreamMeta),
+}
+
 struct Outcome {
     whole: Sums,
     committed: Committed,
@@ -116,24 +126,24 @@ impl Run {
         let meta = source.meta().clone();
         self.started(Some(meta.size));
         let plan = self.plan(meta.size)?;
-        let mut attributes = self.job.attributes.clone().or(&meta.attributes);
-        if self.job.keep_times {
-            attributes.modified = meta.attributes.modified.or(meta.modified);
-        }
+        let attributes = self.attributes(&meta.attributes, meta.modified);
         let fetcher = Fetcher::new(
             Arc::clone(&source),
             self.source_limits.clone(),
-            self.fetch_rules(&meta),
+            self.fetch_rules(meta.checksum),
             Arc::clone(&self.cx.meter),
             self.cx.events.clone(),
         );
         let upload = self.begin(Some(plan.clone()), attributes).await?;
         let sink = self.sink(Arc::clone(&upload), Some(fetcher), Some(plan.chunks()));
         let moved = self.put_ranges(&plan, sink).await;
-        self.conclude(&*upload, moved, Some(&*source)).await
+        self.conclude(&*upload, moved, Proof::Ranged(&*source)).await
     }
 
     async fn put_ranges(&self, plan: &ChunkPlan, sink: Sink) -> Result<Vec<Receipt>> {
+        if plan.chunks() == 1 && lanes::current().is_some() {
+            return self.put_only_chunk(plan, sink).await;
+        }
         let ahead = if sink.order() == Order::Sequential { 2 } else { 1 };
         let workers = self.engine.options().concurrency.max(1) * ahead;
         let workers = workers.min(usize::try_from(plan.chunks()).unwrap_or(usize::MAX));
@@ -146,33 +156,41 @@ impl Run {
             }
             Ok(())
         };
-        let work = move |item: Item| {
-            let sink = sink.clone();
-            async move { sink.land(item).await }
-        };
-        workers::run(self.engine.crew(workers), &self.cx.cancel, produce, work).await
+        self.work(workers, produce, sink).await
     }
 
-    /// A stream whose length shows only at its end.
-    async fn stream(&self, source: Box<dyn ReadStream>) -> Result<Outcome> {
-        self.started(self.job.expected_size);
-        let mut chunks = self.stream_plan()?;
-        let capacity = chunks.capacity();
-        let algorithms = self.target_limits.checksum.into_iter().collect();
-        let mut parts = PartReader::new(source, algorithms);
-        let first = chunks.next().unwrap_or(ChunkSpec { index: 0, range: ByteRange::new(0, 0) });
-        let permit = self.engine.budget().acquire(first.range.len()).await;
-        let reading = async {
-            let mut first = parts.next(first).await?;
-            // A stream that fits one part is one request, whichever way its end shows.
-            first.last = parts.at_end().await?;
-            Ok(first)
+    /// A small object of many: its worker is on a lane already, and needs no others.
+    async fn put_only_chunk(&self, plan: &ChunkPlan, sink: Sink) -> Result<Vec<Receipt>> {
+        let landing = async {
+            let mut receipts = Vec::with_capacity(1);
+            for chunk in plan.iter() {
+                let permit = self.engine.budget().acquire(sink.cost(chunk)).await;
+                receipts.push(sink.land(Item { chunk, content: None, permit }).await?);
+            }
+            Ok(receipts)
         };
-        let reading = self.cx.cancel.run_until_cancelled(reading).await;
-        let first = reading.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &self.from)))?;
-        let plan = if first.last { Some(self.plan(first.len())?) } else { None };
+        let landed = self.cx.cancel.run_until_cancelled(Box::pin(landing)).await;
+        landed.unwrap_or_else(|| Err(Error::cancelled(Op::Write, self.job.target.location())))
+    }
+
+    /// What is read once, in order.
+    async fn stream(&self, source: Box<dyn ReadStream>) -> Result<Outcome> {
+        let meta = source.meta().clone();
+        let size = meta.size.or(self.job.expected_size);
+        self.started(size);
+        let rules = self.fetch_rules(meta.checksum);
+        let limits = self.source_limits.clone();
+        let intake = Intake::new(source, &self.from, limits, rules, self.cx.clone());
+        if let Some(size) = size.filter(|size| self.passes(*size)) {
+            return self.pass(intake.promising(size), &meta, size).await;
+        }
+        let mut chunks = self.stream_plan(size)?;
+        let mut parts = PartReader::new(intake, self.engine.pool().clone());
+        let (first, permit) = self.first_part(&mut chunks, &mut parts, &meta).await?;
+        let known = meta.size.or_else(|| first.last.then(|| first.len()));
+        let plan = known.map(|size| self.plan(size)).transpose()?;
         let count = plan.as_ref().map(ChunkPlan::chunks);
-        let upload = self.begin(plan, self.job.attributes.clone()).await?;
+        let upload = self.begin(plan, self.attributes(&meta.attributes, meta.modified)).await?;
         let sink = self.sink(Arc::clone(&upload), None, count);
         let (budget, from) = (self.engine.budget().clone(), self.from.clone());
         let produce = |queue: Queue<Item>| async move {
@@ -183,7 +201,7 @@ impl Run {
                     if parts.at_end().await? {
                         break;
                     }
-                    return Err(too_long(&from, capacity));
+                    return Err(too_long(&from, chunks.capacity()));
                 };
                 let permit = budget.acquire(spec.range.len()).await;
                 let part = parts.next(spec).await?;
@@ -194,25 +212,93 @@ impl Run {
             }
             Ok(())
         };
+        let workers = self.engine.options().concurrency;
+        let moved = self.work(workers, produce, sink).await;
+        self.conclude(&*upload, moved, Proof::Stream(&meta)).await
+    }
+
+    /// Reads the first part of a stream, and whether anything follows it.
+    async fn first_part(
+        &self,
+        chunks: &mut StreamPlan,
+        parts: &mut PartReader,
+        meta: &StreamMeta,
+    ) -> Result<(Part, BudgetPermit)> {
+        let first = chunks.next().unwrap_or(ChunkSpec { index: 0, range: ByteRange::new(0, 0) });
+        // A short one takes a slice at least.
+        let cost = meta.size.map_or(u64::MAX, |size| size.max(SLICE as u64));
+        let permit = self.engine.budget().acquire(first.range.len().min(cost)).await;
+        let reading = async {
+            let mut first = parts.next(first).await?;
+            // A stream that fits one part is one request, whichever way its end shows.
+            first.last = parts.at_end().await?;
+            if first.last {
+                // It is the commit as well: compared before the target has it.
+                compare(&meta.seen(&self.from, first.len()), &first.sums)?;
+            }
+            Ok(first)
+        };
+        let reading = self.cx.cancel.run_until_cancelled(reading).await;
+        let first = reading.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &self.from)))?;
+        Ok((first, permit))
+    }
+
+    /// Whether a stream of this size is sent on as it comes: where it is too much to be held, and
+    /// the target takes all of it as one chunk. What can be held can be sent again.
+    fn passes(&self, size: u64) -> bool {
+        let TargetLimits { max_parts, replays, order, .. } = self.target_limits;
+        let one = max_parts == 1 && !replays && order == Order::Any;
+        one && size > self.policy().part_size
+    }
+
+    /// A stream of known size into a target that takes it in one piece.
+    async fn pass(&self, intake: Intake, meta: &StreamMeta, size: u64) -> Result<Outcome> {
+        let plan = self.plan(size)?;
+        let mut chunks = plan.iter();
+        let attributes = self.attributes(&meta.attributes, meta.modified);
+        let upload = self.begin(Some(plan), attributes).await?;
+        let sink = self.sink(Arc::clone(&upload), None, Some(1));
+        let (budget, costs) = (self.engine.budget().clone(), sink.clone());
+        let produce = |queue: Queue<Item>| async move {
+            let Some(chunk) = chunks.next() else { return Ok(()) };
+            let permit = budget.acquire(costs.cost(chunk)).await;
+            let content = Some(Content::Passing(Box::new(intake)));
+            queue.push(Item { chunk, content, permit }).await
+        };
+        let moved = self.work(1, produce, sink).await;
+        self.conclude(&*upload, moved, Proof::Stream(meta)).await
+    }
+
+    /// Lands what `produce` brings.
+    async fn work<P, PF>(&self, workers: usize, produce: P, sink: Sink) -> Result<Vec<Receipt>>
+    where
+        P: FnOnce(Queue<Item>) -> PF,
+        PF: Future<Output = Result<()>>,
+    {
         let work = move |item: Item| {
             let sink = sink.clone();
             async move { sink.land(item).await }
         };
-        let workers = self.engine.options().concurrency;
-        let moved = workers::run(self.engine.crew(workers), &self.cx.cancel, produce, work).await;
-        self.conclude(&*upload, moved, None).await
+        workers::run(self.engine.crew(workers), &self.cx.cancel, produce, work).await
     }
 
-    fn stream_plan(&self) -> Result<StreamPlan> {
+    /// What travels with the bytes: what the caller set, and of the source what it left open.
+    fn attributes(&self, theirs: &Attributes, modified: Option<SystemTime>) -> Attributes {
+        let mut attributes = self.job.attributes.clone().or(theirs);
+        if self.job.keep_times {
+            attributes.modified = theirs.modified.or(modified);
+        }
+        attributes
+    }
+
+    fn stream_plan(&self, size: Option<u64>) -> Result<StreamPlan> {
         // A part of a stream is in memory. Two of them fit the budget, one read while one is sent;
         // late in a very long stream they are larger and go one by one.
         let cap = (self.engine.options().memory / 2).max(STREAM_PART);
-        StreamPlan::new(&self.target_limits, self.policy(), self.job.expected_size, cap).map_err(
-            |e| {
-                self.unplannable(&e)
-                    .with_hint("allow for larger parts with --memory (twice the part size)")
-            },
-        )
+        StreamPlan::new(&self.target_limits, self.policy(), size, cap).map_err(|e| {
+            self.unplannable(&e)
+                .with_hint("allow for larger parts with --memory (twice the part size)")
+        })
     }
 
     fn plan(&self, size: u64) -> Result<ChunkPlan> {
@@ -238,9 +324,9 @@ impl Run {
         Error::new(ErrorKind::Invalid, Op::Begin, self.job.target.location(), e)
     }
 
-    fn fetch_rules(&self, meta: &Meta) -> FetchRules {
+    fn fetch_rules(&self, checksum: Option<Checksum>) -> FetchRules {
         let options = self.engine.options();
-        let compare = meta.checksum.map(|c| c.algorithm);
+        let compare = checksum.map(|c| c.algorithm);
         FetchRules {
             retry: options.retry,
             stall: options.stall,
@@ -281,10 +367,10 @@ impl Run {
         &self,
         upload: &dyn Upload,
         moved: Result<Vec<Receipt>>,
-        source: Option<&dyn ReadAt>,
+        proof: Proof<'_>,
     ) -> Result<Outcome> {
         let committed = match moved {
-            Ok(receipts) => self.commit(upload, receipts, source).await,
+            Ok(receipts) => self.commit(upload, receipts, proof).await,
             Err(e) => Err(e),
         };
         if committed.is_err() {
@@ -298,16 +384,16 @@ impl Run {
         &self,
         upload: &dyn Upload,
         mut receipts: Vec<Receipt>,
-        source: Option<&dyn ReadAt>,
+        proof: Proof<'_>,
     ) -> Result<Outcome> {
         receipts.sort_by_key(|r| r.chunk.index);
         let whole = Sums::combine(receipts.iter().map(|r| &r.sums)).unwrap_or_default();
-        let source_verified = match source {
-            Some(source) => {
+        let source_verified = match proof {
+            Proof::Ranged(source) => {
                 source.recheck().await?; // once more, now that nothing is in flight
                 compare(source.meta(), &whole)?
             }
-            None => None,
+            Proof::Stream(meta) => compare(&meta.seen(&self.from, whole.len()), &whole)?,
         };
         let to = self.job.target.location();
         let attempt = || async {

@@ -4,13 +4,13 @@
 //! reported as done only after that, unless the user chose otherwise.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use haul_core::{Error, Op, Result};
 use tokio::sync::oneshot;
 
-use crate::blocking;
 use crate::staged::Staged;
+use crate::{blocking, waiting};
 
 /// When files are forced to the disk before they become visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,9 +35,15 @@ pub struct Durability(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     policy: FsyncPolicy,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
     // Bounded by the uploads in flight: each waits for its answer.
-    waiting: Mutex<Vec<Waiting>>,
-    flushing: tokio::sync::Mutex<()>,
+    waiting: Vec<Waiting>,
+    /// Whether a thread flushes one group after the other.
+    flushing: bool,
 }
 
 #[derive(Debug)]
@@ -62,28 +68,68 @@ impl Durability {
     /// While one group is being flushed the next one gathers, so that the number of flushes
     /// follows the speed of the disk and not the number of files.
     pub(crate) async fn publish(&self, staged: Staged, size: u64, location: &str) -> Result<()> {
-        let inner = Arc::clone(&self.0);
-        let policy = inner.policy;
-        if policy != FsyncPolicy::Auto || size >= SMALL {
+        let policy = self.0.policy;
+        if policy == FsyncPolicy::Never {
             return blocking(Op::Commit, location, move || alone(staged, policy)).await;
         }
-        let (done, answer) = oneshot::channel();
-        self.lock_waiting().push(Waiting { staged, done });
-        let turn = inner.flushing.lock().await;
-        let group = std::mem::take(&mut *self.lock_waiting());
-        if !group.is_empty() {
-            blocking(Op::Commit, location, move || {
-                flush(group);
-                Ok(())
-            })
-            .await?;
+        // A flush may take long: never on a lane, where other files would wait for it.
+        if policy == FsyncPolicy::Always || size >= SMALL {
+            return waiting(Op::Commit, location, move || alone(staged, policy)).await;
         }
-        drop(turn);
+        let (done, answer) = oneshot::channel();
+        let idle = {
+            let mut queue = self.0.queue();
+            queue.waiting.push(Waiting { staged, done });
+            !std::mem::replace(&mut queue.flushing, true)
+        };
+        if idle {
+            let flusher = Flusher { inner: Arc::clone(&self.0), over: false };
+            drop(tokio::task::spawn_blocking(move || flusher.run())); // it answers each by itself
+        }
         answer.await.unwrap_or_else(|_| Err(Error::cancelled(Op::Commit, location)))
     }
+}
 
-    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Inner {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Flushes groups as long as there are any. Whoever finishes while one is being flushed is in the
+/// next, and hears of it without waiting for the one after that.
+struct Flusher {
+    inner: Arc<Inner>,
+    over: bool,
+}
+
+impl Flusher {
+    fn run(mut self) {
+        loop {
+            let group = {
+                let mut queue = self.inner.queue();
+                if queue.waiting.is_empty() {
+                    // Under the lock: whoever comes after this starts another.
+                    (queue.flushing, self.over) = (false, true);
+                    return;
+                }
+                std::mem::take(&mut queue.waiting)
+            };
+            flush(group);
+        }
+    }
+}
+
+impl Drop for Flusher {
+    /// A runtime that ends may drop the work before it has begun: then nobody may wait for it.
+    fn drop(&mut self) {
+        if !self.over {
+            let mut queue = self.inner.queue();
+            queue.flushing = false;
+            let given_up = std::mem::take(&mut queue.waiting);
+            drop(queue);
+            drop(given_up);
+        }
     }
 }
 

@@ -1,21 +1,38 @@
-//! haul's local backend: files and standard streams.
+//! haul's local backend: files, folders and standard streams.
 //!
-//! Owns everything that touches the local file system: reads by position, staged writes with a
-//! rename at the end, durability, and pipes. It must never leave a partial file under a
-//! destination's name, follow a symbolic link to the place it writes, or block an async thread on
-//! a disk.
+//! Owns everything that touches the local file system: walks, reads by position, digests, staged
+//! writes with a rename at the end, durability, and pipes. It must never leave a partial file under
+//! a destination's name, follow a symbolic link to the place it writes, let a name lead out of the
+//! folder it is put beneath, or block an async thread on a disk.
 
+mod beneath;
+mod digest;
 mod durable;
+mod folder;
+mod identity;
+mod manage;
+mod names;
+mod origin;
+mod rename;
+mod root;
 mod source;
+mod spot;
 mod staged;
 mod stdio;
 mod target;
+mod walk;
 mod writeback;
 
+pub use digest::{Digests, Wanted, digest};
 pub use durable::{Durability, FsyncPolicy};
+pub use identity::Identity;
+pub use origin::{Origin, recall, recall_all, remember};
+pub use rename::{remove, rename};
+pub use root::DestinationRoot;
 pub use source::{LocalSource, content_type_of};
 pub use stdio::{PipeTarget, StdinSource};
 pub use target::LocalTarget;
+pub use walk::{Prune, Symlinks, WalkOptions, Walker};
 
 use haul_core::lanes;
 use haul_core::{Error, ErrorKind, Op, Result};

@@ -1,10 +1,10 @@
 //! Reading files by position.
 //!
-//! Owns the pin on a file: size, times and identity as they were at opening. A file that shrinks,
-//! grows, is edited or is replaced while it is read is an error, never data.
+//! Owns ranges of a file, in slices of a pool. A file that shrinks, grows, is edited or is replaced
+//! while it is read is an error, never data: see `identity`.
 
-use std::fs::{File, Metadata};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use futures::StreamExt as _;
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::pool::{Pool, PoolSlice, SLICE};
 use haul_core::{
-    Attributes, Body, ByteRange, Error, ErrorKind, Meta, Op, Opened, ReadAt, Result, Source,
-    SourceLimits, Validator,
+    Attributes, Body, ByteRange, Error, Meta, Op, Opened, ReadAt, Result, Source, SourceLimits,
+    Validator,
 };
 
 use crate::blocking;
+use crate::identity::{self, Identity};
 
 /// A file to read.
 #[derive(Debug, Clone)]
@@ -53,28 +54,6 @@ impl Source for LocalSource {
     }
 }
 
-/// What must not change while a file is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    fn of(m: &Metadata) -> Self {
-        Self {
-            device: m.dev(),
-            inode: m.ino(),
-            size: m.size(),
-            modified: (m.mtime(), m.mtime_nsec()),
-            changed: (m.ctime(), m.ctime_nsec()),
-        }
-    }
-}
-
 #[derive(Debug)]
 struct OpenFile {
     inner: Arc<Inner>,
@@ -92,20 +71,7 @@ struct Inner {
 impl OpenFile {
     fn open(path: PathBuf, pool: Pool) -> Result<Self> {
         let location = path.to_string_lossy().into_owned();
-        let io = |e| Error::io(Op::Open, &location, e);
-        // Without O_NONBLOCK, opening a FIFO waits for a writer.
-        let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        refuse_special(&std::fs::metadata(&path).map_err(io)?, &location)?;
-        let file = File::options().read(true).custom_flags(nonblock).open(&path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        refuse_special(&metadata, &location)?;
-        // Files of /proc and the like claim to be empty and are not.
-        if metadata.len() == 0 && file.read_at(&mut [0], 0).map_err(io)? > 0 {
-            let what = "it does not say how long it is";
-            return Err(
-                Error::new(ErrorKind::Invalid, Op::Open, &location, what).with_hint(PIPE_IT)
-            );
-        }
+        let (file, metadata) = identity::open(&path)?;
         #[cfg(target_os = "linux")]
         let _hint_only = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         let meta = Meta {
@@ -119,24 +85,6 @@ impl OpenFile {
         let identity = Identity::of(&metadata);
         Ok(Self { inner: Arc::new(Inner { file, path, identity, pool }), meta })
     }
-}
-
-/// The way out for what can only be read as a stream.
-const PIPE_IT: &str = "a stream can be piped in: haul cp - DEST < SOURCE";
-
-fn refuse_special(metadata: &Metadata, location: &str) -> Result<()> {
-    let kind = metadata.file_type();
-    let refuse = |what: &str, hint: &str| {
-        Err(Error::new(ErrorKind::Invalid, Op::Open, location, format!("it is {what}"))
-            .with_hint(hint))
-    };
-    if kind.is_dir() {
-        return refuse("a folder, and a single file is needed", "name a file");
-    }
-    if kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device() {
-        return refuse("no regular file", PIPE_IT);
-    }
-    Ok(())
 }
 
 /// S1.8, U0.2: a content type by name, so that links play in a browser.
@@ -187,12 +135,6 @@ impl Inner {
         self.path.to_string_lossy().into_owned()
     }
 
-    fn changed(&self, how: &str) -> Error {
-        let detail = format!("it {how} while it was being read");
-        Error::new(ErrorKind::SourceChanged, Op::Read, self.location(), detail)
-            .with_hint("run the command again once nothing writes to it")
-    }
-
     /// Up to one slice from the start of `rest`.
     async fn read_slice(self: Arc<Self>, rest: ByteRange) -> Result<Bytes> {
         let want = usize::try_from(rest.len()).unwrap_or(SLICE).min(SLICE);
@@ -207,7 +149,7 @@ impl Inner {
                 .read_at(&mut slice.buffer()[..want], rest.start)
                 .map_err(|e| Error::io(Op::Read, self.location(), e))?;
             if len == 0 {
-                return Err(self.changed("became shorter"));
+                return Err(identity::changed(&self.path, "became shorter"));
             }
             Ok(slice.freeze(len))
         };
@@ -230,20 +172,6 @@ impl Inner {
     }
 
     fn recheck(&self) -> Result<()> {
-        let io = |e| Error::io(Op::Read, self.location(), e);
-        let now = Identity::of(&self.file.metadata().map_err(io)?);
-        let then = self.identity;
-        if now.size != then.size {
-            return Err(self.changed(if now.size < then.size { "became shorter" } else { "grew" }));
-        }
-        match std::fs::metadata(&self.path).map(|m| Identity::of(&m)) {
-            Ok(path) if (path.device, path.inode) == (then.device, then.inode) => {}
-            Ok(_) => return Err(self.changed("was replaced")),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(self.changed("was removed"));
-            }
-            Err(e) => return Err(io(e)),
-        }
-        if now == then { Ok(()) } else { Err(self.changed("was changed")) }
+        self.identity.recheck(&self.file, &self.path)
     }
 }

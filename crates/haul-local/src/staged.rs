@@ -4,85 +4,89 @@
 //! names), opened exclusively beneath the destination's folder without following a link, gone when
 //! dropped. The destination's name appears only by [`Staged::publish`].
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use haul_core::{Error, ErrorKind, Op, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::folder;
+use crate::spot::{Place, Spot};
 
 /// What a staged file is for.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     /// Bytes to reserve; `None` when the size is not known.
     pub(crate) size: Option<u64>,
     pub(crate) overwrite: bool,
+    /// Whether it will be forced to the disk.
+    pub(crate) durable: bool,
 }
+
+/// Files from this size on have their space looked for and reserved. A smaller one is written in a
+/// single call, which says the same at a third of the cost.
+const RESERVED: u64 = 64 << 10;
 
 /// A file that has no name yet that anybody would look for.
 #[derive(Debug)]
 pub(crate) struct Staged {
     pub(crate) file: Arc<File>,
-    pub(crate) folder: Arc<OwnedFd>,
+    spot: Spot,
     temporary: String,
-    name: std::ffi::OsString,
-    plan: Plan,
-    made_folders: Vec<PathBuf>,
+    location: String,
+    overwrite: bool,
     published: bool,
 }
 
 impl Staged {
     /// Creates the file, reserving its space. Blocking.
-    pub(crate) fn create(plan: Plan) -> Result<Self> {
-        let location = plan.path.to_string_lossy().into_owned();
-        let io = |e: rustix::io::Errno| Error::io(Op::Begin, &location, e.into());
-        let name = plan.path.file_name().map(ToOwned::to_owned).ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, Op::Begin, &location, "it names no file")
-        })?;
-        let parent = match plan.path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
-        let made_folders = make_folders(parent, &location)?;
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let folder = Arc::new(rustix::fs::open(parent, flags, Mode::empty()).map_err(io)?);
-        let mode = mode_for(&folder, &name, &plan, &location)?;
-        let (temporary, file) = create_temporary(&folder, mode).map_err(io)?;
-        let file = Arc::new(file);
-        let staged = Self { file, folder, temporary, name, plan, made_folders, published: false };
-        staged.reserve()?;
+    pub(crate) fn create(plan: &Plan) -> Result<Self> {
+        let location = plan.place.location();
+        let mut spot = plan.place.open(plan.durable)?;
+        let mut created = create_temporary(&spot, plan, &location);
+        let missing = matches!(&created, Err(e) if e.kind() == ErrorKind::NotFound);
+        if missing && spot.forget() {
+            // The folder was removed since it was opened for another file.
+            spot = plan.place.open(plan.durable)?;
+            created = create_temporary(&spot, plan, &location);
+        }
+        let (temporary, file) = created.inspect_err(|_| spot.unmake())?;
+        let (file, overwrite) = (Arc::new(file), plan.overwrite);
+        let staged = Self { file, spot, temporary, location, overwrite, published: false };
+        staged.reserve(plan.size)?;
         Ok(staged)
     }
 
-    pub(crate) fn location(&self) -> String {
-        self.plan.path.to_string_lossy().into_owned()
+    pub(crate) fn location(&self) -> &str {
+        &self.location
     }
 
     /// Refuses what cannot fit and reserves what can, so that a full disk shows now and parallel
     /// writes do not scatter the file. A size is a claim by someone else: nothing is reserved
     /// beyond the free space.
-    fn reserve(&self) -> Result<()> {
-        let Some(size) = self.plan.size.filter(|s| *s > 0) else { return Ok(()) };
+    fn reserve(&self, size: Option<u64>) -> Result<()> {
+        let Some(size) = size.filter(|s| *s >= RESERVED) else { return Ok(()) };
         if let Ok(fs) = rustix::fs::fstatvfs(&*self.file) {
             let free = fs.f_bavail.saturating_mul(fs.f_frsize);
             if size > free {
                 let detail = format!("it needs {size} bytes, and {free} are free there");
-                return Err(Error::new(ErrorKind::NoSpace, Op::Begin, self.location(), detail));
+                return Err(Error::new(ErrorKind::NoSpace, Op::Begin, &self.location, detail));
             }
         }
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::FallocateFlags;
-            use rustix::io::Errno;
             // Not every file system can reserve; only a lack of space is an answer.
             let reserved = rustix::fs::fallocate(&*self.file, FallocateFlags::empty(), 0, size);
             if let Err(e @ (Errno::NOSPC | Errno::DQUOT)) = reserved {
-                return Err(Error::io(Op::Begin, self.location(), e.into()));
+                return Err(Error::io(Op::Begin, &self.location, e.into()));
             }
         }
         Ok(())
@@ -90,13 +94,8 @@ impl Staged {
 
     /// Makes the file visible under its name. Blocking.
     pub(crate) fn publish(&mut self) -> Result<()> {
-        let io = |e: rustix::io::Errno| Error::io(Op::Commit, self.location(), e.into());
-        let (folder, from, to) = (&*self.folder, self.temporary.as_str(), self.name.as_os_str());
-        if self.plan.overwrite {
-            rustix::fs::renameat(folder, from, folder, to).map_err(io)?;
-        } else {
-            rename_if_absent(folder, from, to).map_err(io)?;
-        }
+        rename(&self.spot.folder, &self.temporary, &self.spot.name, self.overwrite)
+            .map_err(|e| Error::io(Op::Commit, &self.location, e.into()))?;
         self.published = true;
         Ok(())
     }
@@ -106,11 +105,24 @@ impl Staged {
         if std::mem::replace(&mut self.published, true) {
             return Ok(());
         }
-        let removed = rustix::fs::unlinkat(&*self.folder, &self.temporary, AtFlags::empty());
-        for folder in &self.made_folders {
-            let _not_empty = std::fs::remove_dir(folder);
-        }
-        removed.map_err(|e| Error::io(Op::Abort, self.location(), e.into()))
+        let removed = rustix::fs::unlinkat(&*self.spot.folder, &self.temporary, AtFlags::empty());
+        self.spot.unmake();
+        removed.map_err(|e| Error::io(Op::Abort, &self.location, e.into()))
+    }
+
+    /// The device that the file is on, for grouping flushes.
+    pub(crate) fn device(&self) -> std::io::Result<u64> {
+        Ok(self.file.metadata()?.dev())
+    }
+
+    /// Which folder it is in, for grouping flushes.
+    pub(crate) fn folder_id(&self) -> Option<(u64, u64)> {
+        rustix::fs::fstat(&*self.spot.folder).ok().as_ref().map(folder::id)
+    }
+
+    /// Forces the folder's entry to the disk, and the entries of folders made for it. Blocking.
+    pub(crate) fn sync_folder(&self) -> Result<()> {
+        self.spot.sync().map_err(|e| Error::io(Op::Commit, &self.location, e))
     }
 }
 
@@ -120,29 +132,15 @@ impl Drop for Staged {
     }
 }
 
-/// Creates missing folders; returns those it made, deepest first.
-fn make_folders(parent: &Path, location: &str) -> Result<Vec<PathBuf>> {
-    let missing: Vec<_> = parent
-        .ancestors()
-        .take_while(|p| !p.as_os_str().is_empty() && !p.exists())
-        .map(Path::to_owned)
-        .collect();
-    std::fs::create_dir_all(parent).map_err(|e| match e.kind() {
-        // Something that is no folder is in the way.
-        std::io::ErrorKind::AlreadyExists => {
-            Error::io(Op::Begin, location, std::io::ErrorKind::NotADirectory.into())
-        }
-        _ => Error::io(Op::Begin, location, e),
-    })?;
-    Ok(missing)
-}
-
 /// The mode for the new file: that of the file it replaces, or the usual one. Refuses a folder,
 /// and anything that may not be replaced.
 fn mode_for(folder: &OwnedFd, name: &std::ffi::OsStr, plan: &Plan, location: &str) -> Result<Mode> {
     let usual = Mode::from_raw_mode(0o666); // less the umask
-    let Ok(there) = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
-        return Ok(usual);
+    let there = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) => there,
+        // Found out now, and not by the rename once all bytes are there.
+        Err(e @ Errno::NAMETOOLONG) => return Err(Error::io(Op::Begin, location, e.into())),
+        Err(_) => return Ok(usual),
     };
     let kind = FileType::from_raw_mode(there.st_mode);
     let refuse = |kind, what: &str| Err(Error::new(kind, Op::Begin, location, what));
@@ -160,12 +158,20 @@ fn mode_for(folder: &OwnedFd, name: &std::ffi::OsStr, plan: &Plan, location: &st
     Ok(if keep { Mode::from_raw_mode(there.st_mode & 0o777) } else { usual })
 }
 
-/// Renames unless the name is taken. Not every file system knows such a rename; a hard link refuses
-/// a taken name as well, but not every file system has those.
-fn rename_if_absent(folder: &OwnedFd, from: &str, to: &std::ffi::OsStr) -> rustix::io::Result<()> {
+/// Renames within a folder; unless `overwrite`, only if the name is free. Blocking.
+pub(crate) fn rename(
+    folder: &OwnedFd,
+    from: &str,
+    to: &OsStr,
+    overwrite: bool,
+) -> rustix::io::Result<()> {
+    if overwrite {
+        return rustix::fs::renameat(folder, from, folder, to);
+    }
+    // Not every file system knows such a rename; a hard link refuses a taken name as well, but not
+    // every file system has those.
     #[cfg(target_os = "linux")]
     {
-        use rustix::io::Errno;
         let flags = rustix::fs::RenameFlags::NOREPLACE;
         match rustix::fs::renameat_with(folder, from, folder, to, flags) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
@@ -176,17 +182,37 @@ fn rename_if_absent(folder: &OwnedFd, from: &str, to: &std::ffi::OsStr) -> rusti
     rustix::fs::unlinkat(folder, from, AtFlags::empty())
 }
 
-fn create_temporary(folder: &OwnedFd, mode: Mode) -> rustix::io::Result<(String, File)> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+/// What the names of staged files begin with; 8 letters and digits follow.
+const STAGED: &str = ".haul-";
+
+/// Whether a file of this name is one of ours under construction, or what a crash left of it.
+pub(crate) fn is_staged_name(name: &[u8]) -> bool {
+    name.strip_prefix(STAGED.as_bytes())
+        .is_some_and(|rest| rest.len() == 8 && rest.iter().all(u8::is_ascii_alphanumeric))
+}
+
+/// Makes something under a temporary name that nothing has.
+pub(crate) fn unused_name<T>(
+    create: impl Fn(&str) -> rustix::io::Result<T>,
+) -> rustix::io::Result<(String, T)> {
     loop {
         let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(8).collect();
-        let temporary = format!(".haul-{random}");
-        match rustix::fs::openat(folder, &temporary, flags, mode) {
-            Ok(fd) => return Ok((temporary, File::from(fd))),
-            Err(rustix::io::Errno::EXIST) => {}
+        let temporary = format!("{STAGED}{random}");
+        match create(&temporary) {
+            Ok(made) => return Ok((temporary, made)),
+            Err(Errno::EXIST) => {}
             Err(e) => return Err(e),
         }
     }
+}
+
+fn create_temporary(spot: &Spot, plan: &Plan, location: &str) -> Result<(String, File)> {
+    let mode = mode_for(&spot.folder, &spot.name, plan, location)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+    let open = |temporary: &str| rustix::fs::openat(&*spot.folder, temporary, flags, mode);
+    let (temporary, fd) =
+        unused_name(open).map_err(|e| Error::io(Op::Begin, location, e.into()))?;
+    Ok((temporary, File::from(fd)))
 }
 
 /// Most slices in one system call (Linux: IOV_MAX is 1,024).
@@ -229,29 +255,4 @@ fn each_write(
         }
     }
     Ok(())
-}
-
-impl Staged {
-    /// The device that the file is on, for grouping flushes.
-    pub(crate) fn device(&self) -> std::io::Result<u64> {
-        Ok(self.file.metadata()?.dev())
-    }
-
-    /// Which folder it is in, for grouping flushes.
-    pub(crate) fn folder_id(&self) -> Option<(u64, u64)> {
-        let folder = rustix::fs::fstat(&*self.folder).ok()?;
-        Some((folder.st_dev, folder.st_ino))
-    }
-
-    /// Forces the folder's entry to the disk, and the entries of folders made for it. Blocking.
-    pub(crate) fn sync_folder(&self) -> Result<()> {
-        let io = |e: std::io::Error| Error::io(Op::Commit, self.location(), e);
-        rustix::fs::fsync(&*self.folder).map_err(|e| io(e.into()))?;
-        for made in &self.made_folders {
-            let parent = made.parent().filter(|p| !p.as_os_str().is_empty());
-            let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(io)?;
-            parent.sync_all().map_err(io)?;
-        }
-        Ok(())
-    }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::pool::Pool;
+use haul_core::source::StreamMeta;
 use haul_core::{
     ChunkSpec, Committed, Error, Op, Opened, Order, Payload, ReadStream, Receipt, Result, Source,
     SourceLimits, Sums, Target, TargetLimits, Upload, UploadSpec,
@@ -61,7 +62,7 @@ impl Source for StdinSource {
 
     fn open(&self) -> BoxFuture<'_, Result<Opened>> {
         widen(std::io::stdin());
-        let stream = StdinStream { pool: self.pool.clone() };
+        let stream = StdinStream { pool: self.pool.clone(), meta: StreamMeta::default() };
         std::future::ready(Ok(Opened::Stream(Box::new(stream)))).boxed()
     }
 }
@@ -69,9 +70,15 @@ impl Source for StdinSource {
 #[derive(Debug)]
 struct StdinStream {
     pool: Pool,
+    /// Nothing is known.
+    meta: StreamMeta,
 }
 
 impl ReadStream for StdinStream {
+    fn meta(&self) -> &StreamMeta {
+        &self.meta
+    }
+
     fn read(&mut self) -> BoxFuture<'_, Result<Option<Bytes>>> {
         let mut slice = self.pool.take();
         let read = move || {

@@ -3,41 +3,65 @@
 //! Owns the upload into a staged file: chunks in any order, then verify the length, make durable,
 //! rename. The destination is untouched until the rename.
 
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::{
-    ChunkPlan, ChunkSpec, Committed, Error, ErrorKind, Op, Payload, Receipt, Result, Sums, Target,
-    TargetLimits, Upload, UploadSpec,
+    ChunkPlan, ChunkSpec, Committed, Error, ErrorKind, Op, Payload, Receipt, RelPath, Result, Sums,
+    Target, TargetLimits, Upload, UploadSpec,
 };
+use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 
 use crate::blocking;
 use crate::durable::Durability;
+use crate::origin::{self, Origin};
+use crate::root::DestinationRoot;
+use crate::spot::Place;
 use crate::staged::{self, Staged, write_all_at};
 use crate::writeback;
 
 /// Bytes gathered before a write: large enough that the hop to a blocking thread does not show.
 const BATCH: usize = 1 << 20;
 
+/// Chunks from this size on are handed to the disk as they land.
+const EARLY: u64 = 256 << 10;
+
 /// A file to write.
 #[derive(Debug, Clone)]
 pub struct LocalTarget {
-    path: PathBuf,
+    place: Place,
     durability: Durability,
+    origin: Option<String>,
 }
 
 impl LocalTarget {
     /// The file at `path`. Missing folders are created; an existing file is replaced as a whole.
     pub fn new(path: impl Into<PathBuf>, durability: Durability) -> Self {
-        Self { path: path.into(), durability }
+        Self { place: Place::Path(path.into()), durability, origin: None }
+    }
+
+    /// The file at `path` beneath `root`, which no symbolic link on the way can lead out of. Missing
+    /// folders are created; an existing file is replaced as a whole.
+    pub fn beneath(root: Arc<DestinationRoot>, path: RelPath, durability: Durability) -> Self {
+        Self { place: Place::Beneath(root, path), durability, origin: None }
+    }
+
+    /// Has the file remember the object that it is a copy of, by its ETag; see [`crate::recall`].
+    #[must_use]
+    pub fn with_origin(mut self, etag: impl Into<String>) -> Self {
+        self.origin = Some(etag.into());
+        self
     }
 }
 
 impl Target for LocalTarget {
     fn location(&self) -> String {
-        self.path.to_string_lossy().into_owned()
+        self.place.location()
     }
 
     fn limits(&self) -> TargetLimits {
@@ -46,19 +70,24 @@ impl Target for LocalTarget {
 
     fn begin<'a>(&'a self, spec: &'a UploadSpec) -> BoxFuture<'a, Result<Arc<dyn Upload>>> {
         let plan = staged::Plan {
-            path: self.path.clone(),
+            place: self.place.clone(),
             size: spec.plan.as_ref().map(ChunkPlan::size),
             overwrite: spec.overwrite,
+            durable: self.durability.syncs(),
         };
+        let modified = spec.attributes.modified;
         async move {
             let (location, size) = (self.location(), plan.size);
-            let staged = blocking(Op::Begin, &location, move || Staged::create(plan)).await?;
+            let staged = blocking(Op::Begin, &location, move || Staged::create(&plan)).await?;
             let upload = LocalUpload {
                 file: Arc::clone(&staged.file),
                 staged: Mutex::new(Some(staged)),
                 durability: self.durability.clone(),
                 location,
                 size,
+                written: Arc::default(),
+                modified,
+                origin: self.origin.clone(),
             };
             Ok(Arc::new(upload) as Arc<dyn Upload>)
         }
@@ -68,26 +97,72 @@ impl Target for LocalTarget {
 
 #[derive(Debug)]
 struct LocalUpload {
-    file: Arc<std::fs::File>,
+    file: Arc<File>,
     /// Taken by commit or abort.
     staged: Mutex<Option<Staged>>,
     durability: Durability,
     location: String,
     size: Option<u64>,
+    /// Bytes that were written, some perhaps more than once.
+    written: Arc<AtomicU64>,
+    /// The time to set.
+    modified: Option<SystemTime>,
+    origin: Option<String>,
 }
 
 impl LocalUpload {
     fn staged(&self) -> MutexGuard<'_, Option<Staged>> {
         self.staged.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Sets what a file has besides its bytes. After the last write, which would change the time,
+    /// and before the file is flushed.
+    async fn label(&self) -> Result<()> {
+        let (modified, origin) = (self.modified, self.origin.clone());
+        if modified.is_none() && origin.is_none() {
+            return Ok(());
+        }
+        let (file, location) = (Arc::clone(&self.file), self.location.clone());
+        let label = move || {
+            if let Some(modified) = modified {
+                set_modified(&file, modified).map_err(|e| Error::io(Op::Commit, &location, e))?;
+            }
+            if let Some(etag) = origin {
+                origin::remember(&*file, &Origin { etag });
+            }
+            Ok(())
+        };
+        blocking(Op::Commit, &self.location, label).await
+    }
+}
+
+/// Sets when a file was modified; when it was read stays as it is.
+fn set_modified(file: &File, modified: SystemTime) -> std::io::Result<()> {
+    let since = modified.duration_since(UNIX_EPOCH);
+    let nanoseconds = match since {
+        Ok(after) => i128::try_from(after.as_nanos()),
+        Err(before) => i128::try_from(before.duration().as_nanos()).map(|n| -n),
+    };
+    let nanoseconds = nanoseconds.map_err(|_| std::io::ErrorKind::InvalidInput)?;
+    let seconds = i64::try_from(nanoseconds.div_euclid(1_000_000_000));
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec {
+            tv_sec: seconds.map_err(|_| std::io::ErrorKind::InvalidInput)?,
+            tv_nsec: nanoseconds.rem_euclid(1_000_000_000) as _,
+        },
+    };
+    Ok(rustix::fs::futimens(file, &times)?)
 }
 
 impl Upload for LocalUpload {
     fn put(&self, chunk: ChunkSpec, payload: Payload) -> BoxFuture<'static, Result<Receipt>> {
         let (file, location) = (Arc::clone(&self.file), self.location.clone());
-        let durable = self.durability.syncs();
+        // A small file is written back together with others, by the flush that they share.
+        let early = self.durability.syncs() && chunk.range.len() >= EARLY;
+        let (at, written) = (chunk.range.start, Arc::clone(&self.written));
         async move {
-            let mut writer = Writer { file, location, at: chunk.range.start, batch: Vec::new() };
+            let mut writer = Writer { file, location, at, batch: Vec::new(), written };
             let mut reader = payload.open();
             let mut gathered = 0;
             while let Some(bytes) = reader.next().await? {
@@ -99,7 +174,7 @@ impl Upload for LocalUpload {
                 }
             }
             writer.flush().await?;
-            if durable {
+            if early {
                 writeback::start(&writer.file, chunk.range);
             }
             Ok(Receipt { chunk, sums: reader.sums(), etag: None })
@@ -117,13 +192,17 @@ impl Upload for LocalUpload {
                 Error::new(ErrorKind::Io, Op::Commit, &self.location, "it was given up before")
             })?;
             let expected = self.size.unwrap_or_else(|| whole.len());
-            let file = Arc::clone(&self.file);
-            let io = |e| Error::io(Op::Commit, &self.location, e);
-            let actual = file.metadata().map_err(io)?.len();
+            // Where each byte was written once there is nothing to ask.
+            let mut actual = self.written.load(Ordering::Relaxed);
+            if actual != expected {
+                let io = |e| Error::io(Op::Commit, &self.location, e);
+                actual = self.file.metadata().map_err(io)?.len();
+            }
             if actual != expected {
                 let what = format!("the file has {actual} bytes instead of {expected}");
                 return Err(Error::new(ErrorKind::Verification, Op::Commit, &self.location, what));
             }
+            self.label().await?;
             self.durability.publish(staged, expected, &self.location).await?;
             Ok(Committed::default())
         }
@@ -142,10 +221,11 @@ impl Upload for LocalUpload {
 
 /// Gathers bytes and writes them where they belong.
 struct Writer {
-    file: Arc<std::fs::File>,
+    file: Arc<File>,
     location: String,
     at: u64,
     batch: Vec<Bytes>,
+    written: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -154,10 +234,13 @@ impl Writer {
             return Ok(());
         }
         let (file, batch, at) = (Arc::clone(&self.file), std::mem::take(&mut self.batch), self.at);
-        self.at += batch.iter().map(|b| b.len() as u64).sum::<u64>();
+        let len = batch.iter().map(|b| b.len() as u64).sum::<u64>();
+        self.at += len;
         let location = self.location.clone();
         let write =
             move || write_all_at(&file, &batch, at).map_err(|e| Error::io(Op::Write, &location, e));
-        blocking(Op::Write, &self.location, write).await
+        blocking(Op::Write, &self.location, write).await?;
+        self.written.fetch_add(len, Ordering::Relaxed);
+        Ok(())
     }
 }

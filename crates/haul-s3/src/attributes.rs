@@ -3,6 +3,9 @@
 //! Owns the translation for the three requests that create an object (PutObject,
 //! CreateMultipartUpload, CopyObject), which take the same fields but share no type in the SDK.
 
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
 use haul_core::Attributes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -32,10 +35,16 @@ macro_rules! set_attributes {
 }
 pub(crate) use set_attributes;
 
-/// User metadata; `None` when there is none.
-pub(crate) fn metadata_of(a: &Attributes) -> Option<std::collections::HashMap<String, String>> {
-    let pairs = || a.metadata.iter().map(|(k, v)| (k.clone(), v.clone()));
-    (!a.metadata.is_empty()).then(|| pairs().collect())
+/// What the metadata with a file's time is called.
+const MTIME: &str = "mtime";
+
+/// User metadata, with the time to keep; `None` when there is none.
+pub(crate) fn metadata_of(a: &Attributes) -> Option<HashMap<String, String>> {
+    let kept = |name: &str| a.modified.is_none() || !name.eq_ignore_ascii_case(MTIME);
+    let pairs = a.metadata.iter().filter(|(k, _)| kept(k));
+    let mut all: HashMap<_, _> = pairs.map(|(k, v)| (k.clone(), v.clone())).collect();
+    all.extend(a.modified.map(|time| (MTIME.to_owned(), format_mtime(time))));
+    (!all.is_empty()).then_some(all)
 }
 
 /// The `x-amz-tagging` header: URL query parameters.
@@ -55,19 +64,39 @@ pub(crate) fn copy_source(object: &crate::ObjectId) -> String {
     format!("{}/{key}{}", object.bucket, version.unwrap_or_default())
 }
 
-/// Reads the attributes back from a HeadObject answer.
-pub(crate) fn attributes_of(
-    head: &aws_sdk_s3::operation::head_object::HeadObjectOutput,
-) -> Attributes {
-    let mut a = Attributes::default();
-    a.content_type = head.content_type().map(str::to_owned);
-    a.cache_control = head.cache_control().map(str::to_owned);
-    a.content_encoding = head.content_encoding().map(str::to_owned);
-    a.content_disposition = head.content_disposition().map(str::to_owned);
-    a.content_language = head.content_language().map(str::to_owned);
-    let pairs = head.metadata().into_iter().flatten();
-    a.metadata = pairs.map(|(k, v)| (k.clone(), v.clone())).collect();
-    a
+/// The time of a file as rclone keeps it: seconds since 1970 with up to nine decimals.
+pub(crate) fn format_mtime(time: SystemTime) -> String {
+    let (sign, since) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => ("", since),
+        Err(before) => ("-", before.duration()),
+    };
+    let (seconds, nanos) = (since.as_secs(), since.subsec_nanos());
+    if nanos == 0 {
+        return format!("{sign}{seconds}");
+    }
+    let text = format!("{sign}{seconds}.{nanos:09}");
+    text.trim_end_matches('0').to_owned()
+}
+
+/// The inverse of [`format_mtime`]; `None` for anything else.
+pub(crate) fn parse_mtime(text: &str) -> Option<SystemTime> {
+    let (before, number) = match text.strip_prefix('-') {
+        Some(number) => (true, number),
+        None => (false, text),
+    };
+    let (seconds, decimals) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    if seconds.is_empty() || !digits(seconds) || !digits(decimals) {
+        return None;
+    }
+    // Finer than a nanosecond is left out.
+    let nanos = format!("{decimals:0<9}");
+    let since = Duration::new(seconds.parse().ok()?, nanos.get(..9)?.parse().ok()?);
+    if before {
+        SystemTime::UNIX_EPOCH.checked_sub(since)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(since)
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +110,39 @@ mod tests {
         assert_eq!(copy_source(&o), "b/a%20b/%C3%BC%2B%25%3F%23.txt");
         o.version_id = Some("v+1".into());
         assert!(copy_source(&o).ends_with("?versionId=v%2B1"));
+    }
+
+    /// As rclone writes and reads it.
+    #[test]
+    fn times_travel_as_metadata() {
+        for (text, seconds, nanos) in [
+            ("1500000000.123456789", 1_500_000_000, 123_456_789),
+            ("1500000000", 1_500_000_000, 0),
+            ("1.5", 1, 500_000_000),
+            ("0.000000001", 0, 1),
+        ] {
+            let since = Duration::new(seconds, nanos);
+            let time = SystemTime::UNIX_EPOCH + since;
+            assert_eq!((format_mtime(time).as_str(), parse_mtime(text)), (text, Some(time)));
+            let before = SystemTime::UNIX_EPOCH - since;
+            assert_eq!(parse_mtime(&format!("-{text}")), Some(before));
+            assert_eq!(format_mtime(before), format!("-{text}"));
+        }
+        assert_eq!(parse_mtime("1.0000000019"), parse_mtime("1.000000001"));
+        for no in ["", "-", ".5", "x", "1,5", "1.5s", "+1", "1e9", "--1", "99999999999999999999"] {
+            assert_eq!(parse_mtime(no), None, "{no:?}");
+        }
+    }
+
+    #[test]
+    fn the_time_to_keep_wins_over_older_metadata() {
+        let mut a = Attributes::default();
+        a.metadata.insert("Mtime".into(), "1".into());
+        a.metadata.insert("x".into(), "y".into());
+        assert_eq!(metadata_of(&a).unwrap()["Mtime"], "1");
+        a.modified = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(2));
+        let all = metadata_of(&a).unwrap();
+        assert_eq!((all.len(), all["mtime"].as_str()), (2, "2"));
     }
 
     #[test]

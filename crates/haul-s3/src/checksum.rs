@@ -13,23 +13,29 @@ use crate::error::Failure;
 
 /// What is known about a store's taste.
 ///
-/// haul starts with CRC64NVME on every request that carries bytes. Stores that predate it ignore
-/// the header or refuse it; a refusal is remembered for the endpoint, and said in the log.
-#[derive(Debug, Default)]
+/// haul starts with what the provider's row says, on every request that carries bytes. Stores that
+/// predate it ignore the header or refuse it; a refusal is remembered for the endpoint, and said in
+/// the log.
+#[derive(Debug)]
 pub(crate) struct ChecksumPolicy {
+    first: Option<Algorithm>,
     refused: AtomicBool,
 }
 
 impl ChecksumPolicy {
+    pub(crate) fn new(first: Option<Algorithm>) -> Self {
+        Self { first, refused: AtomicBool::new(false) }
+    }
+
     /// The algorithm to send.
     pub(crate) fn algorithm(&self) -> Option<Algorithm> {
-        (!self.refused.load(Ordering::Relaxed)).then_some(Algorithm::Crc64Nvme)
+        self.first.filter(|_| !self.refused.load(Ordering::Relaxed))
     }
 
     /// Looks at the failure of a request. When it carried a checksum and the store does not know the
     /// header, later requests go without, and this one is worth another try.
     pub(crate) fn learn_if(&self, carried: bool, failed: Failure) -> Error {
-        let Failure { error, code } = failed;
+        let Failure { error, code, .. } = failed;
         let says = |word: &str| error.detail().to_ascii_lowercase().contains(word);
         let refuses = error.kind() == ErrorKind::Unsupported
             || matches!(code.as_deref(), Some("InvalidArgument" | "InvalidRequest"));
@@ -37,6 +43,17 @@ impl ChecksumPolicy {
         if !(carried && refuses && (says("checksum") || says("header"))) {
             return error;
         }
+        self.refuse(error)
+    }
+
+    /// The same for an answer to HEAD, which has no words: a bare 400 may be about the question for a
+    /// checksum. If it was not, the next answer is the same, and final.
+    pub(crate) fn learn_if_bare(&self, asked: bool, failed: Failure) -> Error {
+        let bare = failed.code.is_none() && failed.error.kind() == ErrorKind::Rejected;
+        if asked && bare { self.refuse(failed.error) } else { failed.error }
+    }
+
+    fn refuse(&self, error: Error) -> Error {
         if !self.refused.swap(true, Ordering::Relaxed) {
             tracing::warn!("this store refuses checksums ({error}): going on without");
         }

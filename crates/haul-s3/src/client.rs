@@ -1,10 +1,12 @@
 //! The client for one endpoint.
 //!
 //! Owns how credentials, region and endpoint are found (the AWS chain), the settings without which
-//! the SDK is slow or wrong for other stores, and the endpoint's request gate.
+//! the SDK is slow or wrong for other stores, the endpoint's request gate, and what was learned about
+//! the store. Must never retry: a request that is worth another try says so in its error.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_config::meta::region::RegionProviderChain;
@@ -15,24 +17,18 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_runtime_api::shared::IntoShared as _;
-use haul_core::lanes;
 use haul_core::{Error, ErrorKind, Gate, Op, Result, Retry, stall};
 
-use crate::ObjectId;
 use crate::checksum::ChecksumPolicy;
-use crate::error::{Failure, failure};
+use crate::credentials::{Expiry, Watched};
+use crate::error::{Failure, Redirect, bucket_region, failure};
+use crate::interceptor::Bare;
+use crate::provider::{Provider, Quirks, USUAL_REGION};
+use crate::region::{Place, Regions};
+use crate::sdk::{LaneClients, http_client};
 
 /// An access key, for callers that do not want the AWS chain to look for one.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct AccessKey {
     /// Access key id.
     pub id: String,
@@ -47,7 +43,7 @@ impl fmt::Debug for AccessKey {
 }
 
 /// How to reach a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct S3Options {
     /// Endpoint instead of AWS's own; without it, `AWS_ENDPOINT_URL(_S3)` and the profile decide.
@@ -65,6 +61,10 @@ pub struct S3Options {
     pub sign_payload: bool,
     /// Bucket in the path instead of the host name; without it, a custom endpoint gets it.
     pub path_style: Option<bool>,
+    /// Which store it is; without it, the endpoint's host name decides.
+    pub provider: Option<Provider>,
+    /// Most parts of an upload, where a store takes fewer than its provider says.
+    pub max_parts: Option<u64>,
     /// Requests in flight to the endpoint.
     pub requests: usize,
     /// How long a small request may take. Requests with bodies have the engine's stall timer, and
@@ -82,15 +82,13 @@ impl Default for S3Options {
             no_sign_request: false,
             sign_payload: false,
             path_style: None,
+            provider: None,
+            max_parts: None,
             requests: 4,
             timeout: Duration::from_secs(20),
         }
     }
 }
-
-/// The region when nothing names one: what MinIO and most other stores call themselves, and the
-/// one region AWS answers for every bucket from.
-const FALLBACK_REGION: &str = "us-east-1";
 
 /// How long a connection may take. S3's own clients use 3.1 s; distant stores need a little more.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,22 +96,35 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A client for one endpoint; clones share connections and the gate.
 #[derive(Clone)]
 pub struct S3Client {
-    sdk: Arc<LaneClients>,
+    regions: Arc<Regions>,
     pub(crate) gate: Gate,
     pub(crate) checksums: Arc<ChecksumPolicy>,
+    pub(crate) learned: Arc<Learned>,
     pub(crate) sign_payload: bool,
-    pub(crate) equal_parts: bool,
+    /// Whether requests are signed at all.
+    pub(crate) signed: bool,
+    /// Most parts of an upload.
+    pub(crate) max_parts: u64,
+    pub(crate) expiry: Expiry,
+    provider: Provider,
     timeout: Duration,
-    pub(crate) region: String,
     pub(crate) custom_endpoint: bool,
     /// For messages; `None` for AWS's own.
     endpoint: Option<Arc<str>>,
 }
 
+/// What a store turned out not to know, so that it is asked once.
+#[derive(Debug, Default)]
+pub(crate) struct Learned {
+    pub(crate) no_list_v2: AtomicBool,
+    pub(crate) no_delete_objects: AtomicBool,
+}
+
 impl fmt::Debug for S3Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3Client")
-            .field("region", &self.region)
+            .field("provider", &self.provider)
+            .field("region", &self.region())
             .field("custom_endpoint", &self.custom_endpoint)
             .finish_non_exhaustive()
     }
@@ -125,39 +136,85 @@ impl S3Client {
         if let Some(url) = &options.endpoint_url {
             check_endpoint(url)?;
         }
-        let shared = load(options).await;
-        let region = shared.region().map_or(FALLBACK_REGION, |r| r.as_ref()).to_owned();
-        let endpoint = endpoint_of(&shared);
+        let named = region_chain(options).region().await;
+        let shared = load(options, named.as_ref()).await;
+        let endpoint: Option<Arc<str>> = endpoint_of(&shared).map(Into::into);
         if let Some(url) = &endpoint {
             check_endpoint(url)?;
         }
+        let provider =
+            options.provider.unwrap_or_else(|| Provider::of_endpoint(endpoint.as_deref()));
+        let quirks = provider.quirks();
+        let region = named
+            .unwrap_or_else(|| Region::new(quirks.default_region(endpoint.as_deref()).to_owned()));
         let plain = endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
-        let custom_endpoint = endpoint.as_deref().is_some_and(|url| !is_aws(url));
-        let mut config = aws_sdk_s3::config::Builder::from(&shared)
-            .retry_config(RetryConfig::disabled())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .force_path_style(options.path_style.unwrap_or(custom_endpoint));
-        if options.no_sign_request {
-            config = config.allow_no_auth();
-        }
+        let expiry = Expiry::default();
+        let config = configure(options, &shared, quirks, &expiry)
+            .region(region.clone())
+            .force_path_style(options.path_style.unwrap_or(endpoint.is_some() && quirks.path_style))
+            .build();
         Ok(Self {
-            sdk: Arc::new(LaneClients::new(config.build(), plain)),
+            regions: Arc::new(Regions::new(
+                region.as_ref(),
+                LaneClients::new(config, plain),
+                endpoint.clone(),
+            )),
             gate: Gate::new(options.requests),
-            checksums: Arc::new(ChecksumPolicy::default()),
+            checksums: Arc::new(ChecksumPolicy::new(quirks.checksum)),
+            learned: Arc::default(),
             sign_payload: options.sign_payload,
-            equal_parts: endpoint.as_deref().is_some_and(wants_equal_parts),
+            signed: !options.no_sign_request,
+            max_parts: options.max_parts.unwrap_or(quirks.max_parts).min(quirks.max_parts).max(1),
+            expiry,
+            provider,
             timeout: options.timeout,
-            region,
-            custom_endpoint,
-            endpoint: endpoint.map(Into::into),
+            custom_endpoint: endpoint.is_some() && provider != Provider::Aws,
+            endpoint,
         })
     }
 
-    /// The SDK's client for this thread.
-    pub(crate) fn sdk(&self) -> &aws_sdk_s3::Client {
-        self.sdk.here()
+    /// Which store it is.
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// How the store differs from others.
+    pub fn quirks(&self) -> &'static Quirks {
+        self.provider.quirks()
+    }
+
+    /// The endpoint, where it is another than AWS's own for the region.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    /// The region that requests are signed for until a bucket turns out to be elsewhere.
+    pub fn region(&self) -> &str {
+        self.regions.home()
+    }
+
+    /// Where to send requests about `bucket`.
+    pub(crate) async fn at<'a>(&'a self, bucket: &'a str) -> At<'a> {
+        let mut place = self.regions.of(bucket);
+        if place.ask {
+            self.ask_region(bucket, &place).await;
+            place = self.regions.of(bucket);
+        }
+        let Place { region, sdk, .. } = place;
+        At { client: self, bucket, region, sdk }
+    }
+
+    /// Asks where a bucket is, after a redirect that did not say. Failing to find out is no error:
+    /// the request itself will say what is wrong.
+    async fn ask_region(&self, bucket: &str, place: &Place) {
+        let request = place.sdk.head_bucket().bucket(bucket);
+        let answer = stall::within(self.timeout, Box::pin(request.send())).await;
+        let region = match &answer {
+            Some(Ok(found)) => found.bucket_region().map(str::to_owned),
+            Some(Err(SdkError::ServiceError(refused))) => bucket_region(refused.raw()),
+            _ => return,
+        };
+        self.regions.answered(bucket, region.as_deref());
     }
 
     /// The same client with a gate of its own: for a transfer that reads from and writes to one
@@ -167,111 +224,96 @@ impl S3Client {
         Self { gate: Gate::new(self.gate.limit()), ..self.clone() }
     }
 
-    /// Understands a failed request to this endpoint.
-    pub(crate) fn failure<E>(&self, op: Op, location: &str, e: SdkError<E, HttpResponse>) -> Failure
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        let Failure { error, code } = failure(op, location, e);
-        let error = match (error.kind(), &self.endpoint) {
-            (ErrorKind::Connect, Some(endpoint)) => {
-                error.with_hint(format!("is the endpoint {endpoint} right, and does it run?"))
-            }
-            _ => error,
-        };
-        Failure { error, code }
-    }
-
     /// Sends a small request through the gate, and waits for its answer as long as the time-out
     /// allows.
     pub(crate) async fn asking<F: Future>(
         &self,
         op: Op,
-        object: &ObjectId,
+        location: &impl fmt::Display,
         request: F,
     ) -> Result<F::Output> {
         let _permit = self.gate.enter().await;
         let late = || {
             let detail = format!("no answer within {} s", self.timeout.as_secs());
-            Error::new(ErrorKind::Stalled, op, object, detail).with_retry(Retry::Backoff)
+            Error::new(ErrorKind::Stalled, op, location, detail).with_retry(Retry::Backoff)
         };
         // Boxed: the SDK's futures are large.
         stall::within(self.timeout, Box::pin(request)).await.ok_or_else(late)
     }
 }
 
-/// One SDK client for each lane, and one for all other threads. A connection is driven by the
-/// runtime that opened it; were the pool shared, bytes would cross threads on their way.
-struct LaneClients {
-    config: aws_sdk_s3::Config,
-    /// Whether the endpoint is plain HTTP, which needs no certificates.
-    plain: bool,
-    clients: Vec<OnceLock<aws_sdk_s3::Client>>,
+/// The client for one bucket, in the bucket's region.
+pub(crate) struct At<'a> {
+    client: &'a S3Client,
+    bucket: &'a str,
+    region: Arc<str>,
+    sdk: aws_sdk_s3::Client,
 }
 
-/// The most lanes that get a pool of their own.
-const MOST_LANES: usize = 64;
+impl std::ops::Deref for At<'_> {
+    type Target = aws_sdk_s3::Client;
 
-impl LaneClients {
-    fn new(config: aws_sdk_s3::Config, plain: bool) -> Self {
-        let clients = std::iter::repeat_with(OnceLock::new).take(MOST_LANES + 1).collect();
-        Self { config, plain, clients }
-    }
-
-    fn here(&self) -> &aws_sdk_s3::Client {
-        let slot = lanes::current().map_or(0, |lane| 1 + lane % MOST_LANES);
-        self.clients[slot].get_or_init(|| {
-            let http = http_client(self.plain);
-            aws_sdk_s3::Client::from_conf(self.config.to_builder().http_client(http).build())
-        })
+    fn deref(&self) -> &aws_sdk_s3::Client {
+        &self.sdk
     }
 }
 
-/// An HTTP client with a pool of its own, made on its first request. The SDK would make it, and read
-/// all certificates, when a client is configured; credentials rarely need it, and plain HTTP never.
-#[derive(Debug)]
-struct LazyHttp {
-    plain: bool,
-    client: OnceLock<SharedHttpClient>,
-}
-
-fn http_client(plain: bool) -> SharedHttpClient {
-    LazyHttp { plain, client: OnceLock::new() }.into_shared()
-}
-
-impl HttpClient for LazyHttp {
-    fn http_connector(
-        &self,
-        settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        let plain = self.plain;
-        let make = || {
-            let builder = aws_smithy_http_client::Builder::new();
-            builder.build_with_connector_fn(move |settings, components| {
-                connector(plain, settings, components)
-            })
+impl At<'_> {
+    /// Understands a failed request, and learns from it where the bucket is.
+    pub(crate) fn failure<E>(&self, op: Op, location: &str, e: SdkError<E, HttpResponse>) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let Failure { error, code, redirect } = failure(op, location, &self.region, e);
+        let error = match (error.kind(), &self.client.endpoint, &redirect) {
+            (ErrorKind::Connect, Some(endpoint), _) => {
+                error.with_hint(format!("is the endpoint {endpoint} right, and does it run?"))
+            }
+            (_, _, Some(redirect)) if self.follow(op, redirect) => {
+                error.with_retry(Retry::After(Duration::ZERO))
+            }
+            _ => error,
         };
-        self.client.get_or_init(make).http_connector(settings, components)
+        Failure { error, code, redirect }
+    }
+
+    /// Whether the same request may succeed when it is signed for another region. A custom endpoint
+    /// that names another address means that address, which is not for it to choose; a bucket that is
+    /// about to be created is nowhere yet.
+    fn follow(&self, op: Op, redirect: &Redirect) -> bool {
+        let away = self.client.custom_endpoint && redirect.elsewhere;
+        let said = redirect.region.as_deref();
+        op != Op::MakeBucket
+            && !away
+            && self.client.regions.redirected(self.bucket, &self.region, said)
     }
 }
 
-/// Connects directly or through the proxies that the environment names (`HTTPS_PROXY`, `NO_PROXY`).
-fn connector(
-    plain: bool,
-    settings: Option<&HttpConnectorSettings>,
-    components: Option<&RuntimeComponents>,
-) -> Connector {
-    let mut builder = Connector::builder().proxy_config(ProxyConfig::from_env());
-    builder.set_connector_settings(settings.cloned());
-    builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-    if plain {
-        return builder.build_http();
+/// The settings of every client of this endpoint.
+fn configure(
+    options: &S3Options,
+    shared: &SdkConfig,
+    quirks: &Quirks,
+    expiry: &Expiry,
+) -> aws_sdk_s3::config::Builder {
+    let mut config = aws_sdk_s3::config::Builder::from(shared)
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    if let Some(credentials) = shared.credentials_provider() {
+        config = config.credentials_provider(Watched::new(credentials, expiry.clone()));
     }
-    builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build()
+    if options.no_sign_request {
+        config = config.allow_no_auth();
+    }
+    if quirks.bare_requests {
+        config = config.interceptor(Bare);
+    }
+    config
 }
 
-async fn load(options: &S3Options) -> SdkConfig {
+async fn load(options: &S3Options, region: Option<&Region>) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client(false))
@@ -290,12 +332,13 @@ async fn load(options: &S3Options) -> SdkConfig {
     if options.no_sign_request {
         loader = loader.no_credentials();
     }
-    loader.region(region_chain(options)).load().await
+    // Identity services want a region too, whatever the store makes of none.
+    loader.region(region.cloned().unwrap_or(Region::new(USUAL_REGION))).load().await
 }
 
-/// The region: asked for, else from the environment or the profile, else the fallback. The
-/// instance metadata service is not asked: off EC2 that costs seconds, and on EC2 a bucket's
-/// region is the bucket's, not the machine's.
+/// The region: asked for, else from the environment or the profile. The instance metadata service is
+/// not asked: off EC2 that costs seconds, and on EC2 a bucket's region is the bucket's, not the
+/// machine's.
 fn region_chain(options: &S3Options) -> RegionProviderChain {
     use aws_config::environment::EnvironmentVariableRegionProvider;
     use aws_config::profile::ProfileFileRegionProvider;
@@ -306,7 +349,6 @@ fn region_chain(options: &S3Options) -> RegionProviderChain {
     RegionProviderChain::first_try(options.region.clone().map(Region::new))
         .or_else(EnvironmentVariableRegionProvider::new())
         .or_else(profile.build())
-        .or_else(FALLBACK_REGION)
 }
 
 /// The endpoint that the SDK will use, looked up as it does: the S3 one before the general one.
@@ -322,24 +364,6 @@ fn endpoint_of(shared: &SdkConfig) -> Option<String> {
         .ok();
     key.and_then(|key| shared.service_config()?.load_config(key))
         .or_else(|| shared.endpoint_url().map(str::to_owned))
-}
-
-/// Whether an endpoint is one of AWS's, which keep the SDK's own addressing rules.
-fn is_aws(url: &str) -> bool {
-    let host = host_of(url);
-    host == "amazonaws.com"
-        || host.ends_with(".amazonaws.com")
-        || host.ends_with(".amazonaws.com.cn")
-}
-
-/// Whether a store insists on parts of equal size: Cloudflare's R2 does, at completion.
-fn wants_equal_parts(url: &str) -> bool {
-    host_of(url).ends_with(".r2.cloudflarestorage.com")
-}
-
-fn host_of(url: &str) -> &str {
-    let host = url.split("://").nth(1).unwrap_or(url);
-    host.split(['/', ':']).next().unwrap_or(host)
 }
 
 fn check_endpoint(url: &str) -> Result<()> {
@@ -367,8 +391,5 @@ mod tests {
         for bad in ["", "localhost:9000", "ftp://x", "http://", "http:///x", "http://a b"] {
             assert!(check_endpoint(bad).is_err(), "{bad}");
         }
-        assert!(is_aws("https://s3.eu-west-1.amazonaws.com"));
-        assert!(!is_aws("https://s3.amazonaws.com.evil.example"));
-        assert!(!is_aws("http://127.0.0.1:9000"));
     }
 }

@@ -4,6 +4,7 @@
 //! UploadPartCopy does not inherit anything, so content type and metadata are carried over by hand
 //! (X1.4).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,17 +17,17 @@ use haul_core::handle::JobContext;
 use haul_core::plan::{PlanPolicy, plan};
 use haul_core::workers;
 use haul_core::{
-    Attributes, Checksum, ChunkSpec, Committed, Engine, Error, ErrorKind, Op, Report, Result,
-    Retry, Sums, TargetLimits, Verified,
+    Attributes, Checksum, ChunkSpec, Committed, Engine, Error, ErrorKind, Event, Op, Report,
+    Result, Retry, Sums, TargetLimits, Verified,
 };
 
 use crate::ObjectId;
-use crate::attributes::{attributes_of, copy_source, set_attributes};
-use crate::client::S3Client;
+use crate::attributes::{copy_source, set_attributes};
+use crate::client::{At, S3Client};
 use crate::multipart::{
-    Expected, MAX_PART, MAX_PARTS, MIN_PART, Multipart, MultipartSpec, refuse_existing, verify,
+    Expected, MAX_PART, MIN_PART, Multipart, MultipartSpec, refuse_existing, verify,
 };
-use crate::source::{head, size_of, whole_checksum};
+use crate::seen::head;
 use crate::wire::part_number;
 
 /// Largest object that one CopyObject takes (S3 API reference).
@@ -86,6 +87,8 @@ struct Origin {
     etag: Option<String>,
     checksum: Option<Checksum>,
     attributes: Attributes,
+    /// How many tags it has, as far as the store says.
+    tags: i32,
 }
 
 impl Origin {
@@ -110,10 +113,11 @@ impl Copy {
         let look = || head(&self.client, from, Op::Open);
         let head = self.engine.retrying(first, &self.cx, &location, look).await?;
         let origin = Origin {
-            size: size_of(&head, from, Op::Open)?,
-            etag: head.e_tag().map(str::to_owned),
-            checksum: whole_checksum(&head),
-            attributes: attributes_of(&head),
+            size: head.size(from, Op::Open)?,
+            etag: head.etag,
+            checksum: head.checksum,
+            attributes: head.attributes,
+            tags: head.tags,
         };
         if !self.spec.overwrite {
             let look = || refuse_existing(&self.client, to);
@@ -121,7 +125,7 @@ impl Copy {
         }
         self.cx.meter.set_total(origin.size);
         self.cx.started(&location, &to.to_string(), Some(origin.size));
-        let copied = if origin.size > self.spec.multipart_above.min(COPY_OBJECT_LIMIT) {
+        let copied = if origin.size > self.whole_limit() {
             self.in_parts(&origin).await?
         } else {
             let whole = self.retried(|| self.whole(&origin)).await?;
@@ -147,6 +151,16 @@ impl Copy {
         })
     }
 
+    /// Largest object that is copied by one request.
+    fn whole_limit(&self) -> u64 {
+        let quirks = self.client.quirks();
+        if quirks.upload_part_copy {
+            self.spec.multipart_above.min(quirks.copy_limit)
+        } else {
+            quirks.copy_limit
+        }
+    }
+
     async fn retried<T, F, Fut>(&self, attempt: F) -> Result<T>
     where
         F: Fn() -> Fut,
@@ -168,10 +182,9 @@ impl Copy {
         let replace = *attributes != Attributes::default();
         let carried =
             if replace { attributes.clone().or(&origin.attributes) } else { Attributes::default() };
+        let at = self.client.at(&to.bucket).await;
         let _permit = self.client.gate.enter().await;
-        let request = self
-            .client
-            .sdk()
+        let request = at
             .copy_object()
             .bucket(&to.bucket)
             .key(&to.key)
@@ -183,7 +196,7 @@ impl Copy {
         let answer =
             set_attributes!(request, &carried).customize().mutate_request(say_empty).send().await;
         let again = self.tried.swap(true, Ordering::SeqCst);
-        let answer = match answer.map_err(|e| self.explain(e)) {
+        let answer = match answer.map_err(|e| self.explain(&at, e)) {
             Err(e) if !overwrite && e.kind() == ErrorKind::SourceChanged => {
                 return self.taken(e, again, origin).await;
             }
@@ -213,18 +226,25 @@ impl Copy {
     }
 
     /// A failed copy: the source when it is gone or changed, the destination in all else.
-    fn explain<E>(&self, e: SdkError<E, HttpResponse>) -> Error
+    fn explain<E>(&self, at: &At<'_>, e: SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let source = matches!(e.code(), Some("NoSuchKey" | "NoSuchVersion" | "PreconditionFailed"));
         let object = if source { &self.spec.from } else { &self.spec.to };
-        self.client.failure(Op::Copy, &object.to_string(), e).into()
+        at.failure(Op::Copy, &object.to_string(), e).into()
     }
 
     async fn in_parts(&self, origin: &Origin) -> Result<Committed> {
         let to = self.spec.to.to_string();
-        let attributes = self.spec.attributes.clone().or(&origin.attributes);
+        if !self.client.quirks().upload_part_copy {
+            let what = "the store cannot copy parts of objects";
+            return Err(Error::new(ErrorKind::Unsupported, Op::Copy, to, what));
+        }
+        let mut attributes = self.spec.attributes.clone().or(&origin.attributes);
+        if attributes.tags.is_empty() && origin.tags > 0 {
+            attributes.tags = self.tags().await?;
+        }
         // Parts that the store copies carry no checksum from here.
         let create = || async {
             let (client, object) = (self.client.clone(), self.spec.to.clone());
@@ -248,6 +268,31 @@ impl Copy {
         done
     }
 
+    /// The source's tags, which parts do not bring along. A store that cannot tell them, although it
+    /// counts them, copies without.
+    async fn tags(&self) -> Result<BTreeMap<String, String>> {
+        let from = &self.spec.from;
+        let ask = || async {
+            let at = self.client.at(&from.bucket).await;
+            let request = at
+                .get_object_tagging()
+                .bucket(&from.bucket)
+                .key(&from.key)
+                .set_version_id(from.version_id.clone());
+            let sent = self.client.asking(Op::Copy, from, request.send()).await?;
+            sent.map_err(|e| Error::from(at.failure(Op::Copy, &from.to_string(), e)))
+        };
+        match self.retried(ask).await {
+            Ok(answer) => Ok(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect()),
+            Err(e) if e.kind() == ErrorKind::Unsupported => {
+                let text = format!("the tags of {from} are not copied ({})", e.detail());
+                self.cx.events.send(Event::Note { text });
+                Ok(BTreeMap::new())
+            }
+            Err(e) => Err(e),
+        }
+    }
+
     async fn copy_parts(
         &self,
         origin: &Origin,
@@ -255,7 +300,8 @@ impl Copy {
     ) -> Result<Vec<CompletedPart>> {
         let limits = TargetLimits {
             part: MIN_PART..=MAX_PART,
-            max_parts: MAX_PARTS,
+            max_parts: self.client.max_parts,
+            equal_parts: self.client.quirks().equal_parts,
             ..TargetLimits::default()
         };
         let asked = self.engine.options().part;
@@ -292,10 +338,9 @@ impl Copy {
         chunk: ChunkSpec,
     ) -> Result<CompletedPart> {
         let CopySpec { from, to, .. } = &self.spec;
+        let at = self.client.at(&to.bucket).await;
         let _permit = self.client.gate.enter().await;
-        let answer = self
-            .client
-            .sdk()
+        let answer = at
             .upload_part_copy()
             .bucket(&to.bucket)
             .key(&to.key)
@@ -308,7 +353,7 @@ impl Copy {
             .mutate_request(say_empty)
             .send()
             .await
-            .map_err(|e| self.explain(e))?;
+            .map_err(|e| self.explain(&at, e))?;
         let etag = answer.copy_part_result().and_then(|r| r.e_tag()).ok_or_else(|| {
             Error::new(ErrorKind::Protocol, Op::Copy, to, "a part was answered without an ETag")
                 .with_retry(Retry::Backoff)

@@ -17,6 +17,17 @@ use haul_core::{Error, ErrorKind, Op, Retry};
 pub(crate) struct Failure {
     pub(crate) error: Error,
     pub(crate) code: Option<String>,
+    /// Set for an answer that the bucket is in another region.
+    pub(crate) redirect: Option<Redirect>,
+}
+
+/// Where an answer says that a bucket is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Redirect {
+    /// The region, as the answer names it: not to be trusted yet.
+    pub(crate) region: Option<String>,
+    /// Whether it names another address, too, which is never followed.
+    pub(crate) elsewhere: bool,
 }
 
 impl From<Failure> for Error {
@@ -25,22 +36,36 @@ impl From<Failure> for Error {
     }
 }
 
-/// Understands a failed request.
-pub(crate) fn failure<E>(op: Op, location: &str, e: SdkError<E, HttpResponse>) -> Failure
+/// Understands a failed request that was signed for `region`.
+pub(crate) fn failure<E>(
+    op: Op,
+    location: &str,
+    region: &str,
+    e: SdkError<E, HttpResponse>,
+) -> Failure
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
     let code = e.code().map(str::to_owned);
+    let mut redirect = None;
     let error = match &e {
         SdkError::ServiceError(service) => {
+            let said = bucket_region(service.raw());
             let answer = Answer {
                 status: service.raw().status().as_u16(),
                 code: code.as_deref(),
                 message: e.message(),
                 retry_after: header(service.raw(), "retry-after").and_then(|v| v.parse().ok()),
-                region: header(service.raw(), "x-amz-bucket-region"),
+                // Answers to HEAD name the bucket's region even when that is not what is wrong.
+                region: said.as_deref().filter(|said| *said != region),
             };
-            answer.understand(op, location)
+            let error = answer.understand(op, location);
+            if error.kind() == ErrorKind::WrongRegion {
+                let region = said.as_deref().or(answer.other_region()).map(str::to_owned);
+                let elsewhere = header(service.raw(), "location").is_some();
+                redirect = Some(Redirect { region, elsewhere });
+            }
+            error
         }
         SdkError::TimeoutError(_) => {
             Error::new(ErrorKind::Connect, op, location, "no connection within 5 s")
@@ -52,7 +77,29 @@ where
         }
         _ => undelivered(op, location, &e),
     };
-    Failure { error: error.with_source(e), code }
+    Failure { error: error.with_source(e), code, redirect }
+}
+
+/// Why a store did not do one of many things that a single request asked for.
+pub(crate) fn refused_key(
+    op: Op,
+    location: &str,
+    code: Option<&str>,
+    message: Option<&str>,
+) -> Error {
+    // The request itself was answered with 200; the code is all that says what kind of failure it is.
+    let status = if code == Some("AccessDenied") { 403 } else { 200 };
+    Answer { status, code, message, retry_after: None, region: None }.understand(op, location)
+}
+
+/// The bucket's region that an answer names: in a header, or in the error document.
+pub(crate) fn bucket_region(response: &HttpResponse) -> Option<String> {
+    if let Some(region) = header(response, "x-amz-bucket-region") {
+        return Some(region.to_owned());
+    }
+    let document = std::str::from_utf8(response.body().bytes()?).ok()?;
+    let (_, rest) = document.split_once("<Region>")?;
+    rest.split_once("</Region>").map(|(region, _)| region.trim().to_owned())
 }
 
 fn header<'a>(response: &'a HttpResponse, name: &str) -> Option<&'a str> {
@@ -83,7 +130,7 @@ impl Answer<'_> {
                 make(ErrorKind::Server, &self.words()).with_retry(Retry::Backoff)
             }
             ("PreconditionFailed", _) | (_, 412) => {
-                if op == Op::Read || op == Op::Copy {
+                if matches!(op, Op::Open | Op::Read | Op::Copy) {
                     make(ErrorKind::SourceChanged, "it was replaced while it was being read")
                 } else {
                     make(ErrorKind::AlreadyExists, "it exists already")
@@ -156,10 +203,15 @@ impl Answer<'_> {
         Error::new(ErrorKind::AccessDenied, op, location, self.words()).with_hint(hint)
     }
 
-    fn redirect(&self, op: Op, location: &str) -> Error {
+    /// The region that the bucket is in, as far as the answer tells.
+    fn other_region(&self) -> Option<&str> {
         // "... the region 'us-east-1' is wrong; expecting 'eu-west-1'"
-        let said = self.message.and_then(|m| m.split("expecting '").nth(1)?.split('\'').next());
-        let hint = match self.region.or(said) {
+        let said = || self.message?.split("expecting '").nth(1)?.split('\'').next();
+        self.region.or_else(said)
+    }
+
+    fn redirect(&self, op: Op, location: &str) -> Error {
+        let hint = match self.other_region() {
             Some(region) => format!("the bucket is in {region}: --region {region}"),
             None => "name the bucket's region with --region, or its endpoint".to_owned(),
         };

@@ -1,26 +1,45 @@
 //! haul's S3 backend.
 //!
-//! Owns everything that speaks S3: the client and its settings, ranged reads, single and multipart
-//! uploads, server-side copies, and the meaning of a store's errors. It must never retry (the engine
-//! does), follow a redirect, or show a secret.
+//! Owns everything that speaks S3: the client and its settings, what stores do differently, listings,
+//! ranged reads, single and multipart uploads, server-side copies, removals, signed links, and the
+//! meaning of a store's errors. It must never retry (the engine does), let an answer choose the host
+//! that it talks to, or show a secret.
 
 mod attributes;
 mod body;
+mod buckets;
 mod checksum;
 mod client;
 mod copy;
+mod credentials;
 mod error;
+mod interceptor;
+mod list;
 mod multipart;
 mod ops;
+mod presign;
+mod provider;
+mod region;
+mod remove;
+mod sdk;
+mod seen;
 mod source;
 mod target;
+mod uploads;
 mod wire;
 
+pub use buckets::{BucketInfo, Created, bucket_exists, list_buckets, make_bucket, remove_bucket};
 pub use client::{AccessKey, S3Client, S3Options};
 pub use copy::{COPY_OBJECT_LIMIT, CopySpec, copy};
-pub use ops::{Created, ObjectInfo, make_bucket, remove, stat};
-pub use source::S3Source;
+pub use list::{ListSpec, S3Lister};
+pub use multipart::multipart_etag;
+pub use ops::{ObjectInfo, first_part_size, stat};
+pub use presign::{LONGEST_LINK, Presigned, presign_get, presign_put};
+pub use provider::{DefaultRegion, ListVersion, Provider, Quirks, UnknownProvider};
+pub use remove::{DELETE_LIMIT, remove, remove_many};
+pub use source::{LISTED_WHOLE, S3Source};
 pub use target::S3Target;
+pub use uploads::{PendingUpload, UploadLister, abort_upload, list_uploads};
 
 /// An object, as all operations name it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,8 @@ use crate::ObjectId;
 use crate::attributes::set_attributes;
 use crate::checksum::encode;
 use crate::client::S3Client;
-use crate::source::{head, size_of, whole_checksum};
+use crate::seen::head;
+use crate::uploads::abort_upload;
 
 /// Smallest part but the last (S3 API reference, "multipart upload limits").
 pub(crate) const MIN_PART: u64 = 5 << 20;
@@ -61,8 +62,8 @@ impl Multipart {
         spec: MultipartSpec<'_>,
     ) -> Result<Self> {
         let checksummed = spec.checksums && client.checksums.algorithm().is_some();
-        let request = client
-            .sdk()
+        let at = client.at(&object.bucket).await;
+        let request = at
             .create_multipart_upload()
             .bucket(&object.bucket)
             .key(&object.key)
@@ -71,7 +72,7 @@ impl Multipart {
         let request = set_attributes!(request, spec.attributes);
         let sent = client.asking(Op::Begin, &object, request.send()).await?;
         let answer = sent.map_err(|e| {
-            let failed = client.failure(Op::Begin, &object.to_string(), e);
+            let failed = at.failure(Op::Begin, &object.to_string(), e);
             client.checksums.learn_if(checksummed, failed)
         })?;
         let id = answer.upload_id().map(str::to_owned).ok_or_else(|| {
@@ -118,10 +119,9 @@ impl Multipart {
     ) -> Result<Committed> {
         let checksum = expected.checksum.filter(|_| self.checksummed()).map(encode);
         let answer = {
+            let at = self.client.at(&self.object.bucket).await;
             let _permit = self.client.gate.enter().await;
-            self.client
-                .sdk()
-                .complete_multipart_upload()
+            at.complete_multipart_upload()
                 .bucket(&self.object.bucket)
                 .key(&self.object.key)
                 .upload_id(&self.id)
@@ -133,7 +133,7 @@ impl Multipart {
                 .set_if_none_match((!self.overwrite).then(|| "*".to_owned()))
                 .send()
                 .await
-                .map_err(|e| self.client.failure(Op::Commit, &self.object.to_string(), e))?
+                .map_err(|e| at.failure(Op::Commit, &self.object.to_string(), e))?
         };
         let echoed = checksum.is_some() && answer.checksum_crc64_nvme() == checksum.as_deref();
         let verified = match expected.checksum {
@@ -154,61 +154,61 @@ impl Multipart {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         };
-        if size_of(&head, &self.object, Op::Commit)? != expected.size {
+        if head.size(&self.object, Op::Commit)? != expected.size {
             return Ok(None);
         }
-        let (stored, ours) = (whole_checksum(&head), expected.checksum);
+        let (stored, ours) = (head.checksum, expected.checksum);
         let verified = match (stored, ours) {
             (Some(stored), Some(ours)) if stored.algorithm == ours.algorithm => {
                 (stored == ours).then_some(Verified::Checksum(ours.algorithm))
             }
             // Without a checksum, the ETag is what tells; where it is not made of MD5s, nothing does.
             _ => {
-                let stored = head.e_tag().map(|e| e.trim_matches('"').to_owned());
+                let stored = head.bare_etag();
                 (etag.is_some() && stored == etag).then_some(Verified::Size)
             }
         };
         Ok(verified.map(|verified| Committed {
-            etag: head.e_tag().map(str::to_owned),
-            version_id: head.version_id().map(str::to_owned),
+            etag: head.etag,
+            version_id: head.version_id,
             verified: Some(verified),
         }))
     }
 
     /// AbortMultipartUpload; an upload that is gone already is fine.
     pub(crate) async fn abort(&self) -> Result<()> {
-        let request = self
-            .client
-            .sdk()
-            .abort_multipart_upload()
-            .bucket(&self.object.bucket)
-            .key(&self.object.key)
-            .upload_id(&self.id);
-        let aborted = self.client.asking(Op::Abort, &self.object, request.send()).await?;
-        match aborted
-            .map_err(|e| Error::from(self.client.failure(Op::Abort, &self.object.to_string(), e)))
-        {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        }
+        abort_upload(&self.client, &self.object, &self.id).await
     }
 }
 
-/// The ETag of an object made of `parts`, where parts have MD5s for ETags: the MD5 of their MD5s, and
-/// their number. Stores that encrypt have other ETags, and then there is none to expect.
+/// The ETag of an object made of `parts`, where parts have MD5s for ETags. Stores that encrypt have
+/// other ETags, and then there is none to expect.
 fn etag_of(parts: &[CompletedPart]) -> Option<String> {
+    let md5s: Option<Vec<_>> = parts.iter().map(|part| md5_in(part.e_tag()?)).collect();
+    Some(multipart_etag(&md5s?))
+}
+
+/// The MD5 that an ETag is, if it is one.
+fn md5_in(etag: &str) -> Option<[u8; 16]> {
+    let hex = etag.trim_matches('"');
+    let digits = hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+    digits.then(|| u128::from_str_radix(hex, 16).ok().map(u128::to_be_bytes)).flatten()
+}
+
+/// The ETag, without quotes, of an object whose parts have these MD5s: the MD5 of them all and their
+/// number.
+///
+/// ```
+/// let md5s = [[0; 16], [0xff; 16]];
+/// assert!(haul_s3::multipart_etag(&md5s).ends_with("-2"));
+/// ```
+pub fn multipart_etag(part_md5s: &[[u8; 16]]) -> String {
     let mut whole = Md5::new();
-    for part in parts {
-        let hex = part.e_tag()?.trim_matches('"');
-        if hex.len() != 32 {
-            return None;
-        }
-        for i in (0..32).step_by(2) {
-            whole.update([u8::from_str_radix(hex.get(i..i + 2)?, 16).ok()?]);
-        }
+    for md5 in part_md5s {
+        whole.update(md5);
     }
     let whole = u128::from_be_bytes(whole.finalize().into());
-    Some(format!("{whole:032x}-{}", parts.len()))
+    format!("{whole:032x}-{}", part_md5s.len())
 }
 
 /// Looks at what is stored and compares it: by checksum where the store keeps one, else by size.
@@ -220,11 +220,11 @@ pub(crate) async fn verify(
 ) -> Result<Verified> {
     let head = head(client, object, Op::Verify).await?;
     let wrong = |what: String| Err(Error::new(ErrorKind::Verification, Op::Verify, object, what));
-    let stored = size_of(&head, object, Op::Verify)?;
+    let stored = head.size(object, Op::Verify)?;
     if stored != expected.size {
         return wrong(format!("{stored} bytes are stored instead of {}", expected.size));
     }
-    match (whole_checksum(&head), expected.checksum) {
+    match (head.checksum, expected.checksum) {
         (Some(stored), Some(ours)) if stored.algorithm == ours.algorithm => {
             if stored == ours {
                 return Ok(Verified::Checksum(ours.algorithm));

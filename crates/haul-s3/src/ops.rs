@@ -1,17 +1,15 @@
-//! Small operations on single objects and buckets.
+//! Looking at single objects.
 //!
-//! Owns stat, remove and make-bucket. Each is one attempt; the engine's retry policy goes around.
+//! Owns what HEAD tells. Each is one attempt; the engine's retry policy goes around.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use aws_sdk_s3::error::ProvideErrorMetadata as _;
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
-use haul_core::{Checksum, Op, Result};
+use haul_core::{Checksum, ErrorKind, Op, Result};
 
 use crate::ObjectId;
 use crate::client::S3Client;
-use crate::source::{head, size_of, whole_checksum};
+use crate::seen::{head, head_part};
 
 /// What a store tells about an object.
 #[derive(Debug, Clone)]
@@ -32,9 +30,16 @@ pub struct ObjectInfo {
     pub metadata: BTreeMap<String, String>,
     /// The checksum over the whole, if the store keeps one.
     pub checksum: Option<Checksum>,
+    /// How many parts it was made of, where its ETag tells.
+    pub parts: Option<i32>,
 }
 
 impl ObjectInfo {
+    /// The time of modification that the object was stored with, as its metadata `mtime` has it.
+    pub fn kept_modified(&self) -> Option<SystemTime> {
+        crate::attributes::parse_mtime(self.metadata.get("mtime")?)
+    }
+
     /// The checksum in base64, as S3 writes it.
     pub fn checksum_base64(&self) -> Option<String> {
         self.checksum.map(crate::checksum::encode)
@@ -43,62 +48,31 @@ impl ObjectInfo {
 
 /// Looks at an object, as part of `op`.
 pub async fn stat(client: &S3Client, object: &ObjectId, op: Op) -> Result<ObjectInfo> {
-    let head = head(client, object, op).await?;
+    let seen = head(client, object, op).await?;
     Ok(ObjectInfo {
-        size: size_of(&head, object, op)?,
-        etag: head.e_tag().map(|e| e.trim_matches('"').to_owned()),
-        version_id: head.version_id().map(str::to_owned),
-        modified: head.last_modified().and_then(|t| (*t).try_into().ok()),
-        content_type: head.content_type().map(str::to_owned),
-        storage_class: head.storage_class().map(|c| c.as_str().to_owned()),
-        metadata: head
-            .metadata()
-            .into_iter()
-            .flatten()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect(),
-        checksum: whole_checksum(&head),
+        size: seen.size(object, op)?,
+        parts: seen.parts(),
+        etag: seen.bare_etag(),
+        version_id: seen.version_id,
+        modified: seen.modified,
+        content_type: seen.attributes.content_type,
+        storage_class: seen.storage_class,
+        metadata: seen.attributes.metadata,
+        checksum: seen.checksum,
     })
 }
 
-/// Removes an object. S3 does not say whether there was one: see [`stat`].
-pub async fn remove(client: &S3Client, object: &ObjectId) -> Result<()> {
-    let request = client
-        .sdk()
-        .delete_object()
-        .bucket(&object.bucket)
-        .key(&object.key)
-        .set_version_id(object.version_id.clone());
-    let sent = client.asking(Op::Remove, object, request.send()).await?;
-    sent.map_err(|e| client.failure(Op::Remove, &object.to_string(), e))?;
-    Ok(())
-}
-
-/// Whose doing it is that a bucket exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Created {
-    /// It was created just now.
-    New,
-    /// The caller had it before, perhaps by a request whose answer was lost.
-    OursAlready,
-}
-
-/// Creates a bucket in the client's region.
-pub async fn make_bucket(client: &S3Client, bucket: &str) -> Result<Created> {
-    // AWS wants the region named everywhere but in us-east-1, where it refuses it; other stores
-    // have one region and do not ask.
-    let constraint = (!client.custom_endpoint && client.region != "us-east-1").then(|| {
-        CreateBucketConfiguration::builder()
-            .location_constraint(BucketLocationConstraint::from(client.region.as_str()))
-            .build()
-    });
-    let request =
-        client.sdk().create_bucket().bucket(bucket).set_create_bucket_configuration(constraint);
-    let bucket = ObjectId::new(bucket, "");
-    let sent = client.asking(Op::MakeBucket, &bucket, request.send()).await?;
-    match sent {
-        Ok(_) => Ok(Created::New),
-        Err(e) if e.code() == Some("BucketAlreadyOwnedByYou") => Ok(Created::OursAlready),
-        Err(e) => Err(client.failure(Op::MakeBucket, &bucket.to_string(), e).into()),
+/// The size of the first part of an object that was made of parts, for whoever wants to compute its
+/// ETag anew. `None` for an object of one piece, and where the store does not look into parts.
+pub async fn first_part_size(client: &S3Client, object: &ObjectId) -> Result<Option<u64>> {
+    let seen = match head_part(client, object, Op::Compare, Some(1)).await {
+        Ok(seen) => seen,
+        Err(e) if e.kind() == ErrorKind::Unsupported => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    // A store that takes no notice of the part's number answers with the whole.
+    match seen.counted_parts {
+        Some(parts) if parts > 0 => seen.size(object, Op::Compare).map(Some),
+        _ => Ok(None),
     }
 }

@@ -1,34 +1,74 @@
 //! Reading objects.
 //!
-//! Owns the pin: HeadObject fixes ETag and version, and every range is asked for with them, so that
-//! an object that is replaced in the middle is noticed (X3.6).
+//! Owns the pin: what was seen first fixes ETag and version, and every range is asked for with them,
+//! so that an object that is replaced in the middle is noticed (X3.6).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::{
-    Algorithm, Body, ByteRange, Checksum, Error, ErrorKind, Meta, Op, Opened, ReadAt, Result,
-    Retry, Source, SourceLimits, Validator,
+    Body, ByteRange, ErrorKind, Meta, Op, Opened, ReadAt, Result, Source, SourceLimits, Validator,
 };
 
-use crate::attributes::attributes_of;
-use crate::checksum::decode;
 use crate::client::S3Client;
+use crate::seen::{Seen, head};
 use crate::{ObjectId, wire};
+
+/// Largest object that is asked for at once when a listing told its size: one request instead of two.
+/// Larger ones are read in ranges, and HEAD tells the checksum of the whole, which a range does not.
+pub const LISTED_WHOLE: u64 = 8 << 20;
 
 /// An object to read.
 #[derive(Debug, Clone)]
 pub struct S3Source {
     client: S3Client,
     object: ObjectId,
+    listed: Option<Listed>,
+}
+
+/// What a listing told.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) size: u64,
+    /// With its quotes; `None` if it is weak or was not told.
+    pub(crate) etag: Option<String>,
 }
 
 impl S3Source {
     /// `object` at the client's endpoint. No request is sent yet.
     pub fn new(client: S3Client, object: ObjectId) -> Self {
-        Self { client, object }
+        Self { client, object, listed: None }
+    }
+
+    /// The same, with what a listing told. Up to [`LISTED_WHOLE`], opening it asks for all of it, and
+    /// the first read of the whole gets that answer's body. What a listing told is a hint: an object
+    /// that was replaced since is opened as it is now.
+    pub fn listed(
+        client: S3Client,
+        object: ObjectId,
+        size: u64,
+        etag: impl Into<Option<String>>,
+    ) -> Self {
+        let etag = etag.into().filter(|e| !e.is_empty() && !e.starts_with("W/"));
+        let etag = etag.map(|e| format!("\"{}\"", e.trim_matches('"')));
+        Self { client, object, listed: Some(Listed { size, etag }) }
+    }
+
+    async fn open_now(&self) -> Result<OpenObject> {
+        let (client, object) = (self.client.clone(), self.object.clone());
+        if let Some(listed) = self.listed.as_ref().filter(|listed| listed.size <= LISTED_WHOLE) {
+            match wire::get_listed(&client, &object, listed).await {
+                Ok(Some((seen, body))) => {
+                    return OpenObject::new(client, object, seen, Some(body));
+                }
+                Ok(None) => {}
+                Err(e) if e.kind() == ErrorKind::SourceChanged => {}
+                Err(e) => return Err(e),
+            }
+            tracing::debug!("{object} was replaced since it was listed");
+        }
+        let seen = head(&client, &object, Op::Open).await?;
+        OpenObject::new(client, object, seen, None)
     }
 }
 
@@ -41,42 +81,6 @@ pub(crate) struct Pin {
     pub(crate) size: u64,
 }
 
-/// HeadObject, through the gate.
-pub(crate) async fn head(client: &S3Client, object: &ObjectId, op: Op) -> Result<HeadObjectOutput> {
-    let request = client
-        .sdk()
-        .head_object()
-        .bucket(&object.bucket)
-        .key(&object.key)
-        .set_version_id(object.version_id.clone())
-        .checksum_mode(ChecksumMode::Enabled);
-    let sent = client.asking(op, object, request.send()).await?;
-    sent.map_err(|e| client.failure(op, &object.to_string(), e).into())
-}
-
-/// The object's size as HeadObject states it.
-pub(crate) fn size_of(head: &HeadObjectOutput, object: &ObjectId, op: Op) -> Result<u64> {
-    head.content_length().and_then(|l| u64::try_from(l).ok()).ok_or_else(|| {
-        Error::new(ErrorKind::Protocol, op, object, "the store does not say how long it is")
-            .with_retry(Retry::Backoff)
-    })
-}
-
-/// The checksum over the whole object, if the store keeps one. Composite checksums depend on the
-/// parts and say nothing about a range.
-pub(crate) fn whole_checksum(head: &HeadObjectOutput) -> Option<Checksum> {
-    if head.checksum_type() == Some(&ChecksumType::Composite) {
-        return None;
-    }
-    [
-        (Algorithm::Crc64Nvme, head.checksum_crc64_nvme()),
-        (Algorithm::Crc32c, head.checksum_crc32_c()),
-        (Algorithm::Crc32, head.checksum_crc32()),
-    ]
-    .into_iter()
-    .find_map(|(algorithm, text)| decode(algorithm, text?))
-}
-
 impl Source for S3Source {
     fn location(&self) -> String {
         self.object.to_string()
@@ -87,30 +91,32 @@ impl Source for S3Source {
     }
 
     fn open(&self) -> BoxFuture<'_, Result<Opened>> {
-        async move {
-            let head = head(&self.client, &self.object, Op::Open).await?;
-            let object = OpenObject::new(self.client.clone(), self.object.clone(), &head)?;
-            Ok(Opened::Ranged(Arc::new(object)))
-        }
-        .boxed()
+        async move { Ok(Opened::Ranged(Arc::new(self.open_now().await?))) }.boxed()
     }
 }
 
-#[derive(Debug)]
 struct OpenObject {
     client: S3Client,
     pin: Arc<Pin>,
     meta: Meta,
+    /// The body of the request that opened it, for the first read.
+    body: Mutex<Option<Body>>,
+}
+
+impl std::fmt::Debug for OpenObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenObject").field("pin", &self.pin).finish_non_exhaustive()
+    }
 }
 
 impl OpenObject {
-    fn new(client: S3Client, mut object: ObjectId, head: &HeadObjectOutput) -> Result<Self> {
-        let size = size_of(head, &object, Op::Open)?;
+    fn new(client: S3Client, mut object: ObjectId, seen: Seen, body: Option<Body>) -> Result<Self> {
+        let size = seen.size(&object, Op::Open)?;
         let location = object.to_string();
         // A weak ETag cannot be compared byte for byte (RFC 9110, 8.8.3).
-        let etag = head.e_tag().filter(|e| !e.starts_with("W/")).map(str::to_owned);
+        let etag = seen.etag.filter(|e| !e.starts_with("W/"));
         // "null" is the version of objects from before versioning: it can be overwritten.
-        let version = head.version_id().filter(|v| *v != "null").map(str::to_owned);
+        let version = seen.version_id.filter(|v| *v != "null");
         let validator = match (&version, &etag) {
             (Some(version), _) => Validator::Version(version.clone()),
             (None, Some(etag)) => Validator::StrongEtag(etag.clone()),
@@ -121,11 +127,18 @@ impl OpenObject {
             location: location.clone(),
             size,
             validator,
-            checksum: whole_checksum(head),
-            modified: head.last_modified().and_then(|t| (*t).try_into().ok()),
-            attributes: attributes_of(head),
+            checksum: seen.checksum,
+            modified: seen.modified,
+            attributes: seen.attributes,
         };
-        Ok(Self { client, pin: Arc::new(Pin { object, location, etag, size }), meta })
+        let pin = Arc::new(Pin { object, location, etag, size });
+        Ok(Self { client, pin, meta, body: Mutex::new(body) })
+    }
+
+    /// The kept body, for a read of all of it. Any other read lets go of it: it holds a connection.
+    fn kept(&self, range: ByteRange) -> Option<Body> {
+        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        body.filter(|_| range.len() == self.pin.size)
     }
 }
 
@@ -135,6 +148,9 @@ impl ReadAt for OpenObject {
     }
 
     fn read_at(&self, range: ByteRange) -> BoxFuture<'static, Result<Body>> {
+        if let Some(body) = self.kept(range) {
+            return std::future::ready(Ok(body)).boxed();
+        }
         let (client, pin) = (self.client.clone(), Arc::clone(&self.pin));
         async move { wire::get_range(&client, &pin, range).await }.boxed()
     }

@@ -17,7 +17,7 @@ use crate::ObjectId;
 use crate::checksum::encode;
 use crate::client::S3Client;
 use crate::multipart::{
-    Expected, MAX_PART, MAX_PARTS, MIN_PART, Multipart, MultipartSpec, refuse_existing, verify,
+    Expected, MAX_PART, MIN_PART, Multipart, MultipartSpec, refuse_existing, verify,
 };
 use crate::wire::{self, part_number};
 
@@ -50,8 +50,8 @@ impl Target for S3Target {
             network: true,
             order: Order::Any,
             part: MIN_PART..=most,
-            max_parts: MAX_PARTS,
-            equal_parts: self.client.equal_parts,
+            max_parts: self.client.max_parts,
+            equal_parts: self.client.quirks().equal_parts,
             replays: true,
             checksum: self.client.checksums.algorithm(),
         }

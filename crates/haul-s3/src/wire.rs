@@ -5,6 +5,7 @@
 //! everything else together. The checksum travels as a header, never as a trailer, which stores
 //! other than AWS mishandle.
 
+use aws_sdk_s3::config::http::HttpRequest;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -13,20 +14,22 @@ use haul_core::{
     Result, Retry, Sums, Verified,
 };
 
+use crate::ObjectId;
 use crate::attributes::set_attributes;
 use crate::body::{FailureSlot, body_of};
 use crate::checksum::encode;
 use crate::client::S3Client;
 use crate::multipart::Multipart;
-use crate::{ObjectId, source::Pin};
+use crate::seen::{Seen, seen};
+use crate::source::{Listed, Pin};
 
 /// GetObject of `range`, checked to be exactly that range of exactly that object.
 pub(crate) async fn get_range(client: &S3Client, pin: &Pin, range: ByteRange) -> Result<Body> {
     let Pin { object, location, etag, size } = pin;
     // The whole object is asked for without a range: some stores answer 200 to "all of it".
     let partial = range.len() < *size;
-    let answer = client
-        .sdk()
+    let at = client.at(&object.bucket).await;
+    let answer = at
         .get_object()
         .bucket(&object.bucket)
         .key(&object.key)
@@ -35,7 +38,7 @@ pub(crate) async fn get_range(client: &S3Client, pin: &Pin, range: ByteRange) ->
         .set_range(if partial { range.http_range() } else { None })
         .send()
         .await
-        .map_err(|e| client.failure(Op::Read, location, e))?;
+        .map_err(|e| at.failure(Op::Read, location, e))?;
     let wrong = |what: String| {
         Err(Error::new(ErrorKind::Protocol, Op::Read, location, what).with_retry(Retry::Backoff))
     };
@@ -61,6 +64,48 @@ pub(crate) async fn get_range(client: &S3Client, pin: &Pin, range: ByteRange) ->
     Ok(stream_of(answer.body, location.clone()))
 }
 
+/// GetObject of an object whose size and ETag a listing told; `None` when what is there now is
+/// another one.
+pub(crate) async fn get_listed(
+    client: &S3Client,
+    object: &ObjectId,
+    listed: &Listed,
+) -> Result<Option<(Seen, Body)>> {
+    let at = client.at(&object.bucket).await;
+    let location = object.to_string();
+    let asked = client.checksums.algorithm().is_some();
+    let request = at
+        .get_object()
+        .bucket(&object.bucket)
+        .key(&object.key)
+        .set_version_id(object.version_id.clone())
+        .set_if_match(listed.etag.clone())
+        .customize()
+        .mutate_request(move |request| {
+            if asked {
+                ask_checksum(request);
+            }
+        });
+    let sent = client.asking(Op::Open, object, request.send()).await?;
+    let mut answer =
+        sent.map_err(|e| client.checksums.learn_if(asked, at.failure(Op::Open, &location, e)))?;
+    let size = answer.content_length.and_then(|l| u64::try_from(l).ok());
+    let same = size == Some(listed.size)
+        && answer.content_range.is_none()
+        && (answer.e_tag.is_none() || listed.etag.is_none() || answer.e_tag == listed.etag);
+    if !same {
+        return Ok(None);
+    }
+    let body = std::mem::take(&mut answer.body);
+    Ok(Some((seen!(answer), stream_of(body, location))))
+}
+
+/// Asks for the checksum of the whole. Not by the SDK's own setting, which would also hash the body:
+/// the engine does that.
+fn ask_checksum(request: &mut HttpRequest) {
+    request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");
+}
+
 fn stream_of(body: ByteStream, location: String) -> Body {
     futures::stream::unfold((body, location), |(mut body, location)| async move {
         let item = body.next().await?.map_err(|e| {
@@ -84,8 +129,8 @@ pub(crate) async fn put_object(
 ) -> Result<(Committed, Sums)> {
     let checksum = checksum_of(client, payload);
     let (body, slot) = request_body(client, payload).await?;
-    let request = client
-        .sdk()
+    let at = client.at(&object.bucket).await;
+    let request = at
         .put_object()
         .bucket(&object.bucket)
         .key(&object.key)
@@ -96,7 +141,7 @@ pub(crate) async fn put_object(
     let request = set_attributes!(request, &spec.attributes).customize();
     let request = if client.sign_payload { request } else { request.disable_payload_signing() };
     let answer = request.send().await.map_err(|e| {
-        let failed = client.failure(Op::Write, &object.to_string(), e);
+        let failed = at.failure(Op::Write, &object.to_string(), e);
         slot.take().unwrap_or_else(|| client.checksums.learn_if(checksum.is_some(), failed))
     })?;
     let Some(etag) = answer.e_tag else {
@@ -126,8 +171,8 @@ pub(crate) async fn upload_part(
         upload.lost_checksum();
     }
     let (body, slot) = request_body(client, payload).await?;
-    let request = client
-        .sdk()
+    let at = client.at(&object.bucket).await;
+    let request = at
         .upload_part()
         .bucket(&object.bucket)
         .key(&object.key)
@@ -139,7 +184,7 @@ pub(crate) async fn upload_part(
         .customize();
     let request = if client.sign_payload { request } else { request.disable_payload_signing() };
     let answer = request.send().await.map_err(|e| {
-        let failed = client.failure(Op::Write, &object.to_string(), e);
+        let failed = at.failure(Op::Write, &object.to_string(), e);
         slot.take().unwrap_or_else(|| client.checksums.learn_if(checksum.is_some(), failed))
     })?;
     let Some(etag) = answer.e_tag else {

@@ -8,6 +8,7 @@ pub mod calls;
 #[expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a failed check is a panic")]
 pub mod conformance;
 pub mod faults;
+pub mod http;
 #[expect(clippy::cast_possible_wrap, reason = "the S3 model counts in signed integers")]
 pub mod memory;
 mod server;

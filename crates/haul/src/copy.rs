@@ -12,10 +12,11 @@ use haul_core::{
     Attributes, Error, ErrorKind, Event, Location, Op, Report, Result, Source, Target,
     TransferHandle,
 };
+use haul_http::{HttpSource, HttpTarget};
 use haul_local::{LocalSource, LocalTarget, PipeTarget, StdinSource};
 use haul_s3::{COPY_OBJECT_LIMIT, CopySpec, ObjectId, S3Client, S3Source, S3Target};
 
-use crate::{Haul, route};
+use crate::{Haul, route, web};
 
 /// One object to copy.
 #[derive(Debug, Clone)]
@@ -85,7 +86,7 @@ impl Haul {
         let CopyRequest { from, to, version_id, attributes, overwrite, expected_size, .. } =
             request;
         let mut source = self.source(&from, version_id.clone()).await?;
-        let target = self.target(&to).await?;
+        let target = self.target(&to, &attributes).await?;
         // A stream has no name of its own to guess a content type by: the key's has to do.
         let mut attributes = attributes;
         if let (Location::Stdio, Location::S3 { key, .. }) = (&from, &to)
@@ -123,6 +124,7 @@ impl Haul {
         Ok(match from {
             Location::Local(path) => Arc::new(LocalSource::new(path, pool)),
             Location::Stdio => Arc::new(StdinSource::new(pool)),
+            Location::Http(url) => Arc::new(HttpSource::new(self.http_client(), web::parse(url)?)),
             from => {
                 let object = ObjectId { version_id: version, ..object_of(from)? };
                 Arc::new(S3Source::new(self.source_client().await?, object))
@@ -130,7 +132,7 @@ impl Haul {
         })
     }
 
-    async fn target(&self, to: &Location) -> Result<Arc<dyn Target>> {
+    async fn target(&self, to: &Location, asked: &Attributes) -> Result<Arc<dyn Target>> {
         Ok(match to {
             Location::Local(path) if is_stream(path) => {
                 let path = path.clone();
@@ -142,6 +144,10 @@ impl Haul {
             }
             Location::Local(path) => Arc::new(LocalTarget::new(path, self.durability.clone())),
             Location::Stdio => Arc::new(PipeTarget::stdout()?),
+            Location::Http(url) => {
+                let client = self.http_client().with_own_gate();
+                Arc::new(HttpTarget::new(client, web::parse(url)?).asking(asked.clone()))
+            }
             to => Arc::new(S3Target::new(self.dest_client().await?, object_of(to)?)),
         })
     }

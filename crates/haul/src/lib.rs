@@ -21,36 +21,66 @@
 //! # Ok(()) }
 //! ```
 
+mod clients;
+mod compare;
 mod copy;
+mod dedupe;
+mod empty;
+mod join;
+mod links;
+mod list;
+mod listers;
 mod manage;
+mod mover;
 mod options;
+mod picks;
+mod publish;
+mod remove;
+mod requests;
+mod roots;
 pub mod route;
+mod spill;
+mod sync;
+mod tree;
+mod web;
 
 pub use copy::CopyRequest;
 pub use haul_core::{
-    Algorithm, Attributes, Checksum, EngineOptions, Error, ErrorKind, Event, Location, Meter,
-    MeterSnapshot, Op, ParseLocationError, PlanPolicy, Report, Result, Retry, RetryPolicy, Sums,
-    Throttle, TransferHandle, Verified, checksum, redact,
+    Algorithm, Attributes, Change, Checksum, Difference, EngineOptions, Entry, EntryKind, Error,
+    ErrorKind, Event, Filter, FilterRule, InOrder, Link, Location, Meter, MeterSnapshot, Op,
+    Outcome, Page, ParseLocationError, Pattern, PatternError, PlanPolicy, RelPath, Report, Result,
+    Retry, RetryPolicy, Settled, Shard, Skip, Summary, Sums, Tally, Throttle, TransferHandle,
+    Verified, checksum, redact,
 };
-pub use haul_local::FsyncPolicy;
-pub use haul_s3::{AccessKey, COPY_OBJECT_LIMIT, ObjectInfo, S3Options};
+pub use haul_local::{FsyncPolicy, Symlinks};
+pub use haul_s3::{AccessKey, COPY_OBJECT_LIMIT, ObjectInfo, Presigned, Provider, S3Options};
+pub use list::Listed;
 pub use manage::Stat;
 pub use options::{Options, lanes_for};
+pub use requests::{
+    Bucket, Compare, Jobs, LinkMethod, LinkStyle, ListRequest, MAX_LINK, PendingUpload,
+    PublishRequest, RemoveRequest, Selection, SyncRequest, TreeRequest,
+};
+
+use std::sync::{Arc, OnceLock};
 
 use haul_core::Engine;
+use haul_http::HttpClient;
 use haul_local::Durability;
 use haul_s3::S3Client;
-use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-/// Moves files. Holds the settings, the budget and the connections that its jobs share.
-#[derive(Debug)]
+use crate::clients::Clients;
+
+/// Moves files. Holds the settings, the budget and the connections that its jobs share; clones
+/// share all of it.
+#[derive(Debug, Clone)]
 pub struct Haul {
     options: Options,
     engine: Engine,
     durability: Durability,
-    source: OnceCell<S3Client>,
-    dest: OnceCell<S3Client>,
+    clients: Clients,
+    http: Arc<OnceLock<HttpClient>>,
     cancel: CancellationToken,
 }
 
@@ -61,10 +91,21 @@ impl Haul {
             engine: Engine::new(options.engine.clone()),
             durability: Durability::new(options.fsync),
             options,
-            source: OnceCell::new(),
-            dest: OnceCell::new(),
+            clients: Clients::default(),
+            http: Arc::default(),
             cancel: CancellationToken::new(),
         }
+    }
+
+    /// The same with other stores: budget, lanes, gates and cancellation are shared.
+    #[must_use]
+    pub fn with_stores(&self, source: S3Options, dest: S3Options) -> Self {
+        Self { options: Options { source, dest, ..self.options.clone() }, ..self.clone() }
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Asks every job to stop and clean up; await their handles to see it done.
@@ -74,14 +115,11 @@ impl Haul {
 
     /// The client that objects are read with, connected on first use.
     async fn source_client(&self) -> Result<S3Client> {
-        if !self.options.two_endpoints() {
-            return self.dest_client().await;
-        }
-        self.source.get_or_try_init(|| S3Client::connect(&self.options.source)).await.cloned()
+        self.clients.get(&self.options.source).await
     }
 
     /// The client that objects are written with.
     async fn dest_client(&self) -> Result<S3Client> {
-        self.dest.get_or_try_init(|| S3Client::connect(&self.options.dest)).await.cloned()
+        self.clients.get(&self.options.dest).await
     }
 }

@@ -90,7 +90,7 @@ impl Haul {
         self.retried(location, attempt).await
     }
 
-    async fn retried<T, F, Fut>(&self, location: &Location, attempt: F) -> Result<T>
+    pub(crate) async fn retried<T, F, Fut>(&self, location: &Location, attempt: F) -> Result<T>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T>>,

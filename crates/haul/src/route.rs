@@ -7,6 +7,8 @@ use std::path::Path;
 
 use haul_core::{Error, ErrorKind, Location, Op, Result, name};
 
+use crate::web;
+
 /// The destination of a single object with the source's name filled in where the user named a
 /// folder, a bucket or a prefix.
 ///
@@ -51,6 +53,13 @@ fn name_of(from: &Location, into: &str) -> Result<std::ffi::OsString> {
         Location::S3 { key, .. } => name::file_name(key)
             .map(Into::into)
             .ok_or_else(|| nameless("its key does not end in something that can be a file name")),
+        Location::Http(url) => web::parse(url)
+            .ok()
+            .and_then(|url| haul_http::file_name(&url))
+            .map(Into::into)
+            .ok_or_else(|| {
+                nameless("its address does not end in something that can be a file name")
+            }),
         _ => Err(nameless("it has no name of its own")),
     }
 }

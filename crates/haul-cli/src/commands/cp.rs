@@ -1,57 +1,131 @@
-//! `haul cp`: copy one file or object.
+//! `haul cp` and `haul mv`: copy or move one, or many.
+//!
+//! Owns the choice between the two: one source, named in full, is copied as itself; everything else
+//! is a selection.
 
-use haul::{CopyRequest, ErrorKind, Location, Report};
+use haul::{CopyRequest, ErrorKind, Haul, Location, Op, Report, TreeRequest};
 use serde_json::json;
 
-use crate::args::{Common, CpArgs, ProgressMode};
+use super::many;
+use crate::args::CpArgs;
 use crate::exit::Exit;
+use crate::results::{self, Telling, Verb};
+use crate::session::Session;
 use crate::size::{human, human_rate};
 use crate::{output, render, settings};
 
-pub(crate) async fn run(args: Box<CpArgs>, common: &Common) -> anyhow::Result<Exit> {
-    let haul = settings::mover(&args.transfer, &args.store, Some(&args.other));
-    let from = settings::location(&args.from)?;
-    let to = settings::location(&args.to)?;
-    if args.recursive {
-        let what = "cp copies one file or object, and -r asks for a folder";
-        return Err(haul::Error::new(ErrorKind::Invalid, haul::Op::Parse, from, what).into());
+pub(crate) async fn run(args: Box<CpArgs>, session: &Session) -> anyhow::Result<Exit> {
+    let mut sources = many::sources(&args.places.sources, args.places.files_from.as_deref())?;
+    let to = settings::location(&args.places.to)?;
+    let single = (sources.len() == 1 && !asks_for_many(&args)).then(|| sources.pop()).flatten();
+    match single {
+        Some(from) if !many::is_pattern(&from) => one(&args, from, to, session).await,
+        Some(from) => tree(&args, vec![from], to, Verb::Copy, session).await,
+        None => tree(&args, sources, to, Verb::Copy, session).await,
     }
+}
+
+pub(crate) async fn move_them(args: Box<CpArgs>, session: &Session) -> anyhow::Result<Exit> {
+    let sources = many::sources(&args.places.sources, args.places.files_from.as_deref())?;
+    let to = settings::location(&args.places.to)?;
+    tree(&args, sources, to, Verb::Move, session).await
+}
+
+/// Whether a flag says that more than one may be meant, or what only the way of many can do.
+fn asks_for_many(args: &CpArgs) -> bool {
+    args.recursive
+        || args.dry_run
+        || args.flatten
+        || args.preserve_times
+        || args.dedupe.dedupe
+        || args.share.shard.is_some()
+        || args.places.files_from.is_some()
+        || !args.filter.is_empty()
+}
+
+fn haul_for(args: &CpArgs, requests: usize, session: &Session) -> Haul {
+    session.haul(settings::moving(&args.transfer, &args.store, Some(&args.other), requests))
+}
+
+async fn one(
+    args: &CpArgs,
+    from: Location,
+    to: Location,
+    session: &Session,
+) -> anyhow::Result<Exit> {
+    refuse_folder(&from)?;
+    let haul = haul_for(args, args.transfer.concurrency.for_one(), session);
     let to_stdout = to == Location::Stdio;
     let mut request = CopyRequest::new(from, to);
-    request.version_id = args.version_id;
+    request.version_id.clone_from(&args.version_id);
     request.attributes = settings::attributes(&args.object);
     request.overwrite = !args.no_clobber;
     request.expected_size = args.expected_size.map(|s| s.0);
     request.multipart_copy_above = args.multipart_copy_threshold.0;
     let job = haul.copy(request).await?;
-    let report = match render::follow(&haul, job, common).await {
+    let report = match render::follow(&haul, job, session).await {
         Err(e) if args.no_clobber && e.kind() == ErrorKind::AlreadyExists => {
-            return skipped(&e, common);
+            return skipped(&e, session);
         }
         done => done?,
     };
     if !to_stdout {
-        tell(&report, common)?;
+        tell(&report, session)?;
     }
-    if !common.quiet && !common.json && common.progress != ProgressMode::Json {
+    if session.tells() {
         output::note(&summary(&report));
     }
     Ok(Exit::Done)
 }
 
+fn refuse_folder(from: &Location) -> haul::Result<()> {
+    match from {
+        Location::Local(path) if path.is_dir() => {
+            Err(haul::Error::new(ErrorKind::Invalid, Op::Open, from, "it is a folder")
+                .with_hint("-r takes all that is below it"))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn tree(
+    args: &CpArgs,
+    sources: Vec<Location>,
+    to: Location,
+    verb: Verb,
+    session: &Session,
+) -> anyhow::Result<Exit> {
+    let haul = haul_for(args, args.transfer.concurrency.for_many(), session);
+    if args.version_id.is_some() {
+        let what = "--version-id names a version of one object";
+        return Err(haul::Error::new(ErrorKind::Invalid, Op::Parse, "the arguments", what).into());
+    }
+    let mut request = TreeRequest::new(Vec::new(), to);
+    request.select =
+        many::selection(sources, args.recursive, &args.filter, Some(&args.links), &args.share)?;
+    request.flatten = args.flatten;
+    request.attributes = settings::attributes(&args.object);
+    request.overwrite = !args.no_clobber;
+    request.keep_times = args.preserve_times;
+    request.remove_source = verb == Verb::Move;
+    request.multipart_copy_above = args.multipart_copy_threshold.0;
+    request.dedupe = settings::dedupe(&args.dedupe)?;
+    request.dry_run = args.dry_run;
+    request.jobs = settings::jobs(&args.share, args.transfer.concurrency);
+    let job = haul.copy_tree(request).await?;
+    let telling = Telling { verb, dry_run: args.dry_run, may_be_empty: args.share.shard.is_some() };
+    results::run(&haul, job, session, telling).await
+}
+
 /// The result of one item, on stdout.
-pub(crate) fn tell(report: &Report, common: &Common) -> Result<(), haul::Error> {
+pub(crate) fn tell(report: &Report, session: &Session) -> Result<(), haul::Error> {
     let Report { from, to, .. } = report;
-    if !common.json {
+    if !session.common.json {
         let show = haul::redact::escape_control;
         return output::result(&format!("{} -> {}", show(from), show(to)));
     }
-    let line = json!({
-        "type": "copied", "from": from, "to": to, "bytes": report.bytes,
-        "seconds": report.elapsed.as_secs_f64(), "retried": report.retried,
-        "verified": report.verified.to_string(), "etag": report.etag.as_deref().map(|e| e.trim_matches('"')),
-        "version_id": report.version_id,
-    });
+    let mut line = json!({"type": "copied", "from": from, "to": to});
+    results::facts(report, &mut line);
     output::result(&line.to_string())
 }
 
@@ -71,10 +145,10 @@ pub(crate) fn summary(report: &Report) -> String {
     )
 }
 
-fn skipped(e: &haul::Error, common: &Common) -> anyhow::Result<Exit> {
-    if common.json {
+fn skipped(e: &haul::Error, session: &Session) -> anyhow::Result<Exit> {
+    if session.common.json {
         output::result(&json!({"type": "skipped", "to": e.location()}).to_string())?;
-    } else if !common.quiet {
+    } else if !session.common.quiet {
         output::note(&format!("haul: skipped {}: {}", e.location(), e.detail()));
     }
     Ok(Exit::Done)

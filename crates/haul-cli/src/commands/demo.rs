@@ -14,7 +14,9 @@ use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
 use crate::args::{Common, DemoArgs};
+use crate::config::SETTINGS;
 use crate::exit::Exit;
+use crate::session::Session;
 use crate::size::human;
 use crate::{output, render, signals};
 
@@ -24,13 +26,13 @@ struct Step {
     elapsed: Duration,
 }
 
-pub(crate) async fn run(args: DemoArgs, common: &Common) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: DemoArgs, session: &Session) -> anyhow::Result<Exit> {
     let folder = tempfile::Builder::new()
         .prefix("haul-demo-")
         .tempdir()
         .context("cannot make a temporary folder")?;
     let toured = tokio::select! {
-        toured = tour(args, folder.path(), common) => toured,
+        toured = tour(args, folder.path(), session) => toured,
         terminated = signals::stop_signal() => {
             let code = if terminated { Exit::Terminated } else { Exit::Interrupted };
             folder.close().context("cannot clean up")?;
@@ -38,11 +40,11 @@ pub(crate) async fn run(args: DemoArgs, common: &Common) -> anyhow::Result<Exit>
         }
     };
     folder.close().context("cannot clean up")?;
-    print(&toured?, common)?;
+    print(&toured?, &session.common)?;
     Ok(Exit::Done)
 }
 
-async fn tour(args: DemoArgs, folder: &Path, common: &Common) -> anyhow::Result<Vec<Step>> {
+async fn tour(args: DemoArgs, folder: &Path, session: &Session) -> anyhow::Result<Vec<Step>> {
     let place = folder.to_owned();
     let prepare = move || {
         let file = match args.path {
@@ -58,10 +60,10 @@ async fn tour(args: DemoArgs, folder: &Path, common: &Common) -> anyhow::Result<
     let credentials = Credentials::generate()?;
     let server = haul_serve::serve_folder(&store, ([127, 0, 0, 1], 0).into(), &credentials).await?;
     let endpoint = server.endpoint_url();
-    if !common.quiet && !common.json {
+    if !session.common.quiet && !session.common.json {
         output::note(&format!("haul: a store for this demo runs at {endpoint}"));
     }
-    let tour = Tour { folder, file, hash, common, endpoint, credentials };
+    let tour = Tour { folder, file, hash, session, endpoint, credentials };
     let steps = tour.run().await;
     server.stop().await;
     steps
@@ -71,7 +73,7 @@ struct Tour<'a> {
     folder: &'a Path,
     file: PathBuf,
     hash: blake3::Hash,
-    common: &'a Common,
+    session: &'a Session,
     endpoint: String,
     credentials: Credentials,
 }
@@ -112,7 +114,7 @@ impl Tour<'_> {
         to: Location,
     ) -> anyhow::Result<Step> {
         let job = haul.copy(CopyRequest::new(from, to)).await?;
-        let report = render::follow(haul, job, self.common).await?;
+        let report = render::follow(haul, job, self.session).await?;
         Ok(Step { name, bytes: report.bytes, elapsed: report.elapsed })
     }
 
@@ -120,9 +122,14 @@ impl Tour<'_> {
     /// so that its hash proves the copy as well.
     async fn stream(&self, object: &str) -> anyhow::Result<Step> {
         let started = Instant::now();
-        let mut cat = tokio::process::Command::new(std::env::current_exe()?)
-            .args(["cat", object])
-            .args(self.common.quiet.then_some("--quiet"))
+        let mut cat = tokio::process::Command::new(std::env::current_exe()?);
+        // What the user has set up for real stores must not matter.
+        for name in SETTINGS.iter().filter_map(|s| s.env) {
+            cat.env_remove(name);
+        }
+        let mut cat = cat
+            .args(["cat", object, "--config", "/dev/null"])
+            .args(self.session.common.quiet.then_some("--quiet"))
             .env("AWS_ENDPOINT_URL", &self.endpoint)
             .env("AWS_ACCESS_KEY_ID", &self.credentials.access_key)
             .env("AWS_SECRET_ACCESS_KEY", &self.credentials.secret_key)

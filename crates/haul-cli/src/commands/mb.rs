@@ -1,21 +1,35 @@
-//! `haul mb`: create a bucket.
+//! `haul mb` and `haul rb`: create and remove buckets.
 
+use haul::Location;
 use haul::redact::escape_control as show;
 use serde_json::json;
 
-use crate::args::{Common, MbArgs};
+use crate::args::BucketRef;
 use crate::exit::Exit;
+use crate::session::Session;
 use crate::{output, settings};
 
-pub(crate) async fn run(args: MbArgs, common: &Common) -> anyhow::Result<Exit> {
-    let haul = settings::asker(&args.store);
+pub(crate) async fn run(args: BucketRef, session: &Session) -> anyhow::Result<Exit> {
+    let haul = session.haul(settings::asking(&args.store));
     let location = settings::location(&args.location)?;
     haul.make_bucket(&location).await?;
-    if common.json {
-        let line = json!({"type": "created", "location": location.to_string()});
-        output::result(&line.to_string())?;
-    } else {
-        output::result(&format!("created {}", show(&location.to_string())))?;
-    }
+    tell("created", &location, session)?;
     Ok(Exit::Done)
+}
+
+pub(crate) async fn remove(args: BucketRef, session: &Session) -> anyhow::Result<Exit> {
+    let haul = session.haul(settings::asking(&args.store));
+    let location = settings::location(&args.location)?;
+    haul.remove_bucket(&location).await?;
+    tell("removed", &location, session)?;
+    Ok(Exit::Done)
+}
+
+fn tell(what: &str, location: &Location, session: &Session) -> haul::Result<()> {
+    let place = location.to_string();
+    if session.common.json {
+        output::result(&json!({"type": what, "location": place}).to_string())
+    } else {
+        output::result(&format!("{what} {}", show(&place)))
+    }
 }

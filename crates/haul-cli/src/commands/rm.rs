@@ -1,23 +1,56 @@
-//! `haul rm`: remove one object.
+//! `haul rm`: remove objects.
 
 use haul::redact::escape_control as show;
+use haul::{ErrorKind, Jobs, Location, Op, RemoveRequest};
 use serde_json::json;
 
-use crate::args::{Common, ObjectRef};
+use super::many;
+use crate::args::RmArgs;
 use crate::exit::Exit;
+use crate::results::{self, Telling, Verb};
+use crate::session::Session;
 use crate::{output, settings};
 
-pub(crate) async fn run(args: ObjectRef, common: &Common) -> anyhow::Result<Exit> {
-    let haul = settings::asker(&args.store);
-    let location = settings::location(&args.location)?;
-    haul.remove(&location, args.version_id.clone()).await?;
-    if common.json {
-        let line = json!({
-            "type": "removed", "location": location.to_string(), "version_id": args.version_id,
-        });
-        output::result(&line.to_string())?;
-    } else {
-        output::result(&format!("removed {}", show(&location.to_string())))?;
+pub(crate) async fn run(args: RmArgs, session: &Session) -> anyhow::Result<Exit> {
+    let haul = session.haul(settings::asking(&args.store));
+    let sources = many::sources(&args.locations, args.files_from.as_deref())?;
+    let many = args.recursive
+        || args.dry_run
+        || args.all_versions
+        || args.files_from.is_some()
+        || args.share.shard.is_some()
+        || !args.filter.is_empty()
+        || sources.iter().any(many::is_pattern);
+    match sources.as_slice() {
+        [location] if !many => {
+            haul.remove(location, args.version_id.clone()).await?;
+            told(location, args.version_id.as_deref(), session)?;
+            return Ok(Exit::Done);
+        }
+        _ if args.version_id.is_some() => {
+            let what = "--version-id names a version of one object";
+            let e = haul::Error::new(ErrorKind::Invalid, Op::Parse, "the arguments", what);
+            return Err(e.into());
+        }
+        _ => {}
     }
-    Ok(Exit::Done)
+    let mut request = RemoveRequest::new(Vec::new());
+    request.select = many::selection(sources, args.recursive, &args.filter, None, &args.share)?;
+    request.all_versions = args.all_versions;
+    request.dry_run = args.dry_run;
+    request.jobs = args.share.jobs.map_or(Jobs::Requests, Jobs::Fixed);
+    let job = haul.remove_tree(request).await?;
+    let (dry_run, may_be_empty) = (args.dry_run, args.share.shard.is_some());
+    results::run(&haul, job, session, Telling { verb: Verb::Remove, dry_run, may_be_empty }).await
+}
+
+fn told(location: &Location, version: Option<&str>, session: &Session) -> haul::Result<()> {
+    if session.common.json {
+        let line = json!({
+            "type": "removed", "location": location.to_string(), "version_id": version,
+        });
+        output::result(&line.to_string())
+    } else {
+        output::result(&format!("removed {}", show(&location.to_string())))
+    }
 }

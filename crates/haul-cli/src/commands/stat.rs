@@ -5,17 +5,19 @@ use std::time::SystemTime;
 use haul::{ObjectInfo, Stat};
 use serde_json::json;
 
-use crate::args::{Common, ObjectRef};
+use crate::args::ObjectRef;
 use crate::exit::Exit;
+use crate::moment::rfc3339;
+use crate::session::Session;
 use crate::size::human;
 use crate::{output, settings};
 
-pub(crate) async fn run(args: ObjectRef, common: &Common) -> anyhow::Result<Exit> {
-    let haul = settings::asker(&args.store);
+pub(crate) async fn run(args: ObjectRef, session: &Session) -> anyhow::Result<Exit> {
+    let haul = session.haul(settings::asking(&args.store));
     let location = settings::location(&args.location)?;
     let stat = haul.stat(&location, args.version_id).await?;
     let place = location.to_string();
-    let text = match (&stat, common.json) {
+    let text = match (&stat, session.common.json) {
         (Stat::Object(info), false) => object(&place, info),
         (Stat::Object(info), true) => object_json(&place, info).to_string(),
         (Stat::File { size, modified, folder }, false) => {
@@ -59,10 +61,7 @@ fn table(place: &str, size: u64, rows: &[(&str, Option<String>)]) -> String {
             lines.push(format!("  {name:<10}{}", haul::redact::escape_control(value)));
         }
     }
-    lines.join(
-        "
-",
-    )
+    lines.join("\n")
 }
 
 fn object_json(place: &str, info: &ObjectInfo) -> serde_json::Value {
@@ -82,5 +81,5 @@ fn object_json(place: &str, info: &ObjectInfo) -> serde_json::Value {
 
 /// RFC 3339, in UTC.
 fn time(time: Option<SystemTime>) -> Option<String> {
-    time.map(|t| humantime::format_rfc3339_seconds(t).to_string())
+    time.map(rfc3339)
 }

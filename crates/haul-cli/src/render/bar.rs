@@ -3,24 +3,23 @@
 //! Owns its look: name, bar, percentage, bytes, speed, time left. The speed counts bytes on the
 //! wire, the bar bytes that have landed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use haul::{Event, MeterSnapshot};
+use haul::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Render, retry_line};
+use super::speed::{Speed, time_left};
+use super::{Pulse, Render, note_of};
+use crate::moment::whole_seconds;
+use crate::output;
 use crate::size::human;
 
 /// S4.15: often enough to look smooth.
-const EVERY: Duration = Duration::from_millis(100);
-
-/// How long a burst echoes in the speed that is shown.
-const SMOOTHING: f64 = 2.0;
+pub(super) const EVERY: Duration = Duration::from_millis(100);
 
 pub(super) struct Bar {
     line: ProgressBar,
-    last: Option<(Instant, u64)>,
-    speed: f64,
+    speed: Speed,
     /// Nothing is drawn before there is something to show.
     started: bool,
 }
@@ -28,28 +27,7 @@ pub(super) struct Bar {
 impl Bar {
     pub(super) fn new() -> Self {
         let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(15));
-        Self { line, last: None, speed: 0.0, started: false }
-    }
-
-    /// A line above the bar, if there is one.
-    fn aside(&self, line: &str) {
-        if self.started {
-            self.line.suspend(|| crate::output::note(line));
-        } else {
-            crate::output::note(line);
-        }
-    }
-
-    fn speed(&mut self, moved: u64) -> f64 {
-        let now = Instant::now();
-        if let Some((then, before)) = self.last {
-            let time = (now - then).as_secs_f64().max(0.001);
-            let current = moved.saturating_sub(before) as f64 / time;
-            let weight = 1.0 - (-time / SMOOTHING).exp();
-            self.speed += (current - self.speed) * if self.speed == 0.0 { 1.0 } else { weight };
-        }
-        self.last = Some((now, moved));
-        self.speed
+        Self { line, speed: Speed::default(), started: false }
     }
 }
 
@@ -70,7 +48,7 @@ fn style(known: bool, columns: u16) -> ProgressStyle {
         .progress_chars("━╸─")
 }
 
-fn columns() -> u16 {
+pub(super) fn columns() -> u16 {
     terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0)
 }
 
@@ -80,29 +58,24 @@ impl Render for Bar {
     }
 
     fn event(&mut self, event: &Event) {
-        match event {
-            Event::ItemStarted { from, size, .. } => {
-                self.started = true;
-                self.line.set_style(style(size.is_some(), columns()));
-                self.line.set_prefix(short(from, usize::from(columns()) / 3));
-                if let Some(size) = size {
-                    self.line.set_length(*size);
-                }
+        if let Event::ItemStarted { from, size, .. } = event {
+            self.started = true;
+            self.line.set_style(style(size.is_some(), columns()));
+            self.line.set_prefix(short(from, usize::from(columns()) / 3));
+            if let Some(size) = size {
+                self.line.set_length(*size);
             }
-            Event::Retrying { error, attempt, wait } => {
-                self.aside(&retry_line(error, *attempt, *wait));
-            }
-            Event::Note { text } => {
-                self.aside(&format!("haul: {text}"));
-            }
-            _ => {}
+        }
+        if let Some(line) = note_of(event) {
+            self.aside(&mut || output::note(&line));
         }
     }
 
-    fn draw(&mut self, meter: MeterSnapshot) {
+    fn draw(&mut self, pulse: &Pulse) {
         if !self.started {
             return;
         }
+        let meter = &pulse.meter;
         if let Some(total) = meter.total {
             if self.line.length().is_none() {
                 self.line.set_style(style(true, columns()));
@@ -110,20 +83,21 @@ impl Render for Bar {
             self.line.set_length(total);
         }
         self.line.set_position(meter.landed);
-        let speed = self.speed(meter.wire.max(meter.landed));
+        let speed = self.speed.at(meter.wire.max(meter.landed));
         let left = meter.total.map(|t| t.saturating_sub(meter.landed)).filter(|l| *l > 0);
-        let left = left.filter(|_| speed > 0.0).map(|left| {
-            let time = Duration::from_secs((left as f64 / speed).ceil() as u64);
-            format!("  {} left", humantime::format_duration(time))
-        });
+        let left = left.and_then(|left| time_left(left, speed));
+        let left = left.map(|left| format!("  {} left", whole_seconds(left)));
         let message = format!("{}/s{}", human(speed as u64), left.unwrap_or_default());
         self.line.set_message(message);
         self.line.tick();
     }
 
-    fn note(&mut self, line: &str) {
-        self.finish();
-        crate::output::note(line);
+    fn aside(&mut self, write: &mut dyn FnMut()) {
+        if self.started {
+            self.line.suspend(write);
+        } else {
+            write();
+        }
     }
 
     fn finish(&mut self) {
@@ -134,7 +108,7 @@ impl Render for Bar {
 }
 
 /// The end of a name, where the difference is.
-fn short(name: &str, most: usize) -> String {
+pub(super) fn short(name: &str, most: usize) -> String {
     let most = most.clamp(8, 28);
     let name = name.rsplit('/').find(|s| !s.is_empty()).unwrap_or(name);
     let len = name.chars().count();

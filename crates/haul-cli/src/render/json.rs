@@ -5,17 +5,23 @@
 
 use std::time::Duration;
 
-use haul::{Event, MeterSnapshot};
+use haul::{Event, Outcome};
 use serde_json::json;
 
-use super::Render;
+use super::{Pulse, Render};
 use crate::output;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-#[derive(Default)]
 pub(super) struct Json {
-    last: Option<MeterSnapshot>,
+    many: bool,
+    last: Option<Pulse>,
+}
+
+impl Json {
+    pub(super) fn new(many: bool) -> Self {
+        Self { many, last: None }
+    }
 }
 
 impl Render for Json {
@@ -25,8 +31,12 @@ impl Render for Json {
 
     fn event(&mut self, event: &Event) {
         let line = match event {
-            Event::ItemStarted { from, to, size } => {
-                json!({"type": "started", "from": from, "to": to, "size": size})
+            Event::ItemStarted { item, from, to, size, .. } => {
+                let mut line = json!({"type": "started", "from": from, "to": to, "size": size});
+                if self.many {
+                    line["item"] = (*item).into();
+                }
+                line
             }
             Event::Retrying { error, attempt, wait } => json!({
                 "type": "retrying", "error": error, "attempt": attempt, "wait": wait.as_secs_f64(),
@@ -39,19 +49,30 @@ impl Render for Json {
                     "verified": report.verified.to_string(),
                 })
             }
+            Event::Settled(settled) => json!({
+                "type": "done", "item": settled.item, "from": settled.from, "to": settled.to,
+                "bytes": settled.size, "ok": !matches!(settled.outcome, Outcome::Failed(_)),
+            }),
             _ => return,
         };
         output::note(&line.to_string());
     }
 
-    fn draw(&mut self, meter: MeterSnapshot) {
-        if self.last.replace(meter) == Some(meter) {
+    fn draw(&mut self, pulse: &Pulse) {
+        if self.last.replace(*pulse) == Some(*pulse) {
             return;
         }
-        let line = json!({
+        let Pulse { meter, items } = pulse;
+        let mut line = json!({
             "type": "progress", "landed": meter.landed, "total": meter.total,
             "wire": meter.wire, "retried": meter.retried,
         });
+        if self.many {
+            line["items"] = json!({
+                "found": items.found, "over": items.settled(), "failed": items.failed,
+                "complete": items.complete,
+            });
+        }
         output::note(&line.to_string());
     }
 

@@ -1,19 +1,36 @@
 //! Showing a job while it runs.
 //!
 //! Owns the choice of renderer and the loop that feeds it. Renderers draw on stderr only; they learn
-//! of bytes by polling the meter, so that a slow terminal never slows a transfer.
+//! of bytes by polling meters, so that a slow terminal never slows a transfer. Results go to stdout
+//! through [`printer`], which a slow reader may hold up without holding up signals.
 
 mod bar;
+mod bars;
 mod json;
 mod plain;
+mod printer;
+mod speed;
 
+use std::collections::HashSet;
+use std::future::Future;
 use std::io::IsTerminal as _;
-use std::time::Duration;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
 
-use haul::{Event, Haul, MeterSnapshot, Report, TransferHandle};
+use haul::{Event, Haul, MeterSnapshot, Settled, Summary, TransferHandle};
 
 use crate::args::{Common, ProgressMode};
+use crate::session::Session;
 use crate::{output, signals};
+use printer::Printer;
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Pulse {
+    meter: MeterSnapshot,
+    /// The items; all zero for a job of one.
+    items: Summary,
+}
 
 /// Draws one job.
 trait Render {
@@ -22,93 +39,270 @@ trait Render {
     /// Something happened.
     fn event(&mut self, event: &Event);
     /// Time to draw.
-    fn draw(&mut self, meter: MeterSnapshot);
-    /// Something to tell beside the progress.
-    fn note(&mut self, line: &str) {
-        output::note(line);
+    fn draw(&mut self, pulse: &Pulse);
+    /// Writes something with the terminal out of the way.
+    fn aside(&mut self, write: &mut dyn FnMut()) {
+        write();
     }
-    /// The job is over; the terminal goes back to the caller.
+    /// The job is over, or about to be; the terminal goes back to the caller.
     fn finish(&mut self);
 }
 
-fn renderer(common: &Common) -> Option<Box<dyn Render>> {
-    let mode = if common.quiet { ProgressMode::None } else { common.progress };
-    Some(match mode {
-        ProgressMode::None => return None,
-        ProgressMode::Json => Box::new(json::Json::default()),
-        ProgressMode::Bar => Box::new(bar::Bar::new()),
-        ProgressMode::Auto if std::io::stderr().is_terminal() => Box::new(bar::Bar::new()),
-        ProgressMode::Auto | ProgressMode::Plain => Box::new(plain::Plain::default()),
-    })
+/// Nothing to see.
+struct Silent;
+
+impl Render for Silent {
+    fn every(&self) -> Duration {
+        Duration::from_hours(1)
+    }
+    fn event(&mut self, _: &Event) {}
+    fn draw(&mut self, _: &Pulse) {}
+    fn finish(&mut self) {}
 }
 
-/// Watches a job until it ends, through signals.
-pub(crate) async fn follow(
+/// Learns of the items that are over, and says what there is to say about them.
+pub(crate) trait Listener {
+    /// One item is over. It is dropped soon: it holds a credit of the job's.
+    fn settled(&mut self, settled: Settled, say: &mut Say);
+    /// There will be no more.
+    fn ended(&mut self, _: &mut Say) {}
+}
+
+/// What there is to say: whole lines for stdout, and lines for stderr.
+#[derive(Debug, Default)]
+pub(crate) struct Say {
+    pub(crate) results: Vec<u8>,
+    pub(crate) asides: Vec<String>,
+}
+
+impl Say {
+    /// A line of results.
+    pub(crate) fn result(&mut self, line: &str) {
+        self.results.extend_from_slice(line.as_bytes());
+        self.results.push(b'\n');
+    }
+}
+
+/// For jobs of one, whose result is the report.
+pub(crate) struct Nobody;
+
+impl Listener for Nobody {
+    fn settled(&mut self, _: Settled, _: &mut Say) {}
+}
+
+fn renderer(common: &Common, many: bool) -> Box<dyn Render> {
+    let mode = if common.quiet { ProgressMode::None } else { common.progress };
+    let bar = || -> Box<dyn Render> {
+        if many { Box::new(bars::Bars::new()) } else { Box::new(bar::Bar::new()) }
+    };
+    match mode {
+        ProgressMode::None => Box::new(Silent),
+        ProgressMode::Json => Box::new(json::Json::new(many)),
+        ProgressMode::Bar => bar(),
+        ProgressMode::Auto if can_draw() => bar(),
+        ProgressMode::Auto | ProgressMode::Plain => Box::new(plain::Plain::new(many)),
+    }
+}
+
+/// Whether stderr is a terminal that can take lines back.
+fn can_draw() -> bool {
+    let kind = std::env::var_os("TERM").unwrap_or_default();
+    std::io::stderr().is_terminal() && !kind.is_empty() && kind != "dumb"
+}
+
+/// Watches a job of one until it ends, through signals.
+pub(crate) async fn follow<T>(
     haul: &Haul,
-    mut job: TransferHandle,
-    common: &Common,
-) -> haul::Result<Report> {
-    let mut renderer = renderer(common);
-    let meter = job.meter();
+    job: TransferHandle<T>,
+    session: &Session,
+) -> haul::Result<T> {
+    watch(haul, job, session, &mut Nobody, false).await
+}
+
+/// Watches a job of many until it ends and its results are written, through signals.
+pub(crate) async fn follow_many<T>(
+    haul: &Haul,
+    job: TransferHandle<T>,
+    session: &Session,
+    listener: &mut dyn Listener,
+) -> haul::Result<T> {
+    watch(haul, job, session, listener, true).await
+}
+
+type Signal = Pin<Box<dyn Future<Output = bool>>>;
+
+/// The next signal; a line of a batch leaves them to the batch.
+fn signal(session: &Session) -> Signal {
+    if session.in_batch() {
+        Box::pin(std::future::pending())
+    } else {
+        Box::pin(signals::stop_signal())
+    }
+}
+
+async fn watch<T>(
+    haul: &Haul,
+    mut job: TransferHandle<T>,
+    session: &Session,
+    listener: &mut dyn Listener,
+    many: bool,
+) -> haul::Result<T> {
+    let (meter, tally) = (job.meter(), job.tally());
+    let pulse = || Pulse { meter: meter.snapshot(), items: tally.snapshot() };
     let mut events = job.take_events();
-    let every = renderer.as_ref().map_or(Duration::from_hours(1), |r| r.every());
+    let mut show = Show::new(renderer(&session.common, many), listener);
+    show.sparing = many && session.common.verbose == 0;
+    let every = show.renderer.every();
     let mut clock = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-    let (mut stop, mut stopping) = (Box::pin(signals::stop_signal()), false);
-    let result = loop {
-        let event = async {
-            match &mut events {
-                Some(events) => events.recv().await,
-                None => None,
-            }
-        };
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stop = signal(session);
+    let mut result = None;
+    loop {
+        let event = async { events.as_mut()?.recv().await };
         tokio::select! {
             biased;
-            Some(event) = event => if let Some(r) = &mut renderer { r.event(&event) },
-            result = &mut job => break result,
             terminated = &mut stop => {
-                if stopping {
-                    signals::quit();
-                }
-                stopping = true;
-                signals::remember(terminated);
-                stop = Box::pin(signals::stop_signal());
-                let line = "haul: interrupted, cleaning up (once more to quit at once)";
-                match &mut renderer {
-                    Some(r) => r.note(line),
-                    None => output::note(line),
-                }
+                stop = signal(session);
+                show.interrupted(terminated);
                 haul.cancel();
             }
-            _ = clock.tick() => match &mut renderer {
-                Some(r) if !stopping => r.draw(meter.snapshot()),
-                _ => {}
-            },
+            Some(event) = event, if show.printer.has_room() => show.hear(event),
+            ended = &mut job, if result.is_none() => {
+                while let Some(event) = events.as_mut().and_then(|e| e.try_recv().ok()) {
+                    show.hear(event);
+                }
+                show.ended(ended.is_ok().then(&pulse));
+                result = Some(ended);
+            }
+            () = show.printer.turn(), if show.printer.has_work() => show.print(haul),
+            _ = clock.tick(), if result.is_none() => show.draw(&pulse()),
         }
-    };
-    if let Some(r) = &mut renderer {
-        while let Some(event) = events.as_mut().and_then(|e| e.try_recv().ok()) {
-            r.event(&event);
+        if show.printer.is_done()
+            && let Some(result) = result.take()
+        {
+            // Nobody reads the results: what stopped the job matters less than that.
+            return show.printer.failure().map_or(result, Err);
         }
-        if result.is_ok() {
-            r.draw(meter.snapshot());
-        }
-        r.finish();
     }
-    result
+}
+
+/// The three ends of a job's output.
+struct Show<'a> {
+    renderer: Box<dyn Render>,
+    printer: Printer,
+    listener: &'a mut dyn Listener,
+    stopping: bool,
+    /// Whether items say the same thing over and over: what was said once is enough.
+    sparing: bool,
+    told: HashSet<String>,
+    last_retry: Option<Instant>,
+}
+
+/// With many items, retries are told so often at most; the summary counts them all.
+const BETWEEN_RETRIES: Duration = Duration::from_secs(1);
+
+/// Notes that are remembered, so as not to be told twice.
+const NOTES: usize = 64;
+
+impl<'a> Show<'a> {
+    fn new(renderer: Box<dyn Render>, listener: &'a mut dyn Listener) -> Self {
+        Self {
+            renderer,
+            printer: Printer::new(),
+            listener,
+            stopping: false,
+            sparing: false,
+            told: HashSet::new(),
+            last_retry: None,
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        if self.sparing && self.is_old_news(&event) {
+            return;
+        }
+        self.renderer.event(&event);
+        if let Event::Settled(settled) = event {
+            let mut say = Say::default();
+            self.listener.settled(*settled, &mut say);
+            self.say(say);
+        }
+    }
+
+    fn is_old_news(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Note { text } if self.told.len() < NOTES => !self.told.insert(text.clone()),
+            Event::Note { text } => self.told.contains(text),
+            Event::Retrying { .. } => {
+                let soon = self.last_retry.is_some_and(|told| told.elapsed() < BETWEEN_RETRIES);
+                if !soon {
+                    self.last_retry = Some(Instant::now());
+                }
+                soon
+            }
+            _ => false,
+        }
+    }
+
+    fn say(&mut self, say: Say) {
+        self.printer.push(&say.results);
+        if !say.asides.is_empty() {
+            self.renderer.aside(&mut || say.asides.iter().for_each(|line| output::note(line)));
+        }
+    }
+
+    fn interrupted(&mut self, terminated: bool) {
+        if self.stopping {
+            signals::quit();
+        }
+        self.stopping = true;
+        signals::remember(terminated);
+        self.renderer.finish();
+        output::note("haul: interrupted, cleaning up (once more to quit at once)");
+    }
+
+    fn draw(&mut self, pulse: &Pulse) {
+        if !self.stopping {
+            self.renderer.draw(pulse);
+        }
+    }
+
+    fn ended(&mut self, last: Option<Pulse>) {
+        let mut say = Say::default();
+        self.listener.ended(&mut say);
+        self.say(say);
+        if let Some(pulse) = last {
+            self.draw(&pulse);
+        }
+        self.renderer.finish();
+        self.printer.hurry();
+    }
+
+    /// It is time to write results; or they were written, perhaps to nobody.
+    fn print(&mut self, haul: &Haul) {
+        let Self { renderer, printer, .. } = self;
+        if printer.on_terminal() {
+            renderer.aside(&mut || printer.write());
+        } else {
+            printer.start();
+        }
+        if printer.is_broken() {
+            haul.cancel();
+        }
+    }
 }
 
 /// What a retry looks like on one line.
 fn retry_line(error: &str, attempt: u32, wait: Duration) -> String {
-    format!("haul: {error}; try {} follows in {:.1} s", attempt + 1, wait.as_secs_f64())
+    let line = format!("{error}; try {} follows in {:.1} s", attempt + 1, wait.as_secs_f64());
+    output::error_line(&line)
 }
 
-/// Draws nothing but what a person should know: for renderers that print lines.
-fn note_event(event: &Event) {
+/// The line about an event that a person should know of, if it is one.
+fn note_of(event: &Event) -> Option<String> {
     match event {
-        Event::Retrying { error, attempt, wait } => {
-            output::note(&retry_line(error, *attempt, *wait));
-        }
-        Event::Note { text } => output::note(&format!("haul: {text}")),
-        _ => {}
+        Event::Retrying { error, attempt, wait } => Some(retry_line(error, *attempt, *wait)),
+        Event::Note { text } => Some(output::error_line(text)),
+        _ => None,
     }
 }

@@ -4,24 +4,36 @@
 
 use std::time::{Duration, Instant};
 
-use haul::{Event, MeterSnapshot};
+use haul::{Event, Summary};
 
-use super::{Render, note_event};
+use super::{Pulse, Render, note_of};
 use crate::output;
-use crate::size::{human, human_rate};
+use crate::size::{grouped, human, human_rate};
 
 const EVERY: Duration = Duration::from_secs(5);
 
 pub(super) struct Plain {
-    name: String,
+    name: Option<String>,
+    many: bool,
     started: Instant,
     drew: bool,
 }
 
-impl Default for Plain {
-    fn default() -> Self {
-        Self { name: String::new(), started: Instant::now(), drew: false }
+impl Plain {
+    pub(super) fn new(many: bool) -> Self {
+        Self { name: None, many, started: Instant::now(), drew: false }
     }
+}
+
+/// Items that are over, and those that are known.
+fn counted(items: &Summary) -> String {
+    let more = if items.complete { "" } else { "+" };
+    let failed = match items.failed {
+        0 => String::new(),
+        n => format!(", {} failed", grouped(n)),
+    };
+    let (over, found) = (grouped(items.settled()), grouped(items.found));
+    format!("{over} of {found}{more} items{failed}")
 }
 
 impl Render for Plain {
@@ -30,25 +42,32 @@ impl Render for Plain {
     }
 
     fn event(&mut self, event: &Event) {
-        if let Event::ItemStarted { from, .. } = event {
-            self.name.clone_from(from);
+        match event {
+            Event::ItemStarted { from, .. } if !self.many => self.name = Some(from.clone()),
+            event => {
+                if let Some(line) = note_of(event) {
+                    output::note(&line);
+                }
+            }
         }
-        note_event(event);
     }
 
-    fn draw(&mut self, meter: MeterSnapshot) {
+    fn draw(&mut self, pulse: &Pulse) {
         let elapsed = self.started.elapsed();
         if !self.drew && elapsed < EVERY {
             return; // short jobs need no line but the summary
         }
         self.drew = true;
+        let Pulse { meter, items } = pulse;
         let done = human(meter.landed);
-        let of = meter.total.map(|total| {
+        let of = meter.total.filter(|_| !self.many || items.complete).map(|total| {
             let percent = (meter.landed * 100).checked_div(total).unwrap_or(100);
             format!(" of {} ({percent}%)", human(total))
         });
+        let of = of.unwrap_or_default();
         let rate = human_rate(meter.wire.max(meter.landed), elapsed);
-        output::note(&format!("{}: {done}{} at {rate}", self.name, of.unwrap_or_default()));
+        let what = self.name.clone().unwrap_or_else(|| counted(items));
+        output::note(&format!("{what}: {done}{of} at {rate}"));
     }
 
     fn finish(&mut self) {}

@@ -18,7 +18,7 @@ async fn a_source_that_is_no_file() {
     let world = World::new().await;
     std::fs::create_dir(world.path("folder")).unwrap();
     fifo(&world, "fifo");
-    let folder = "cannot open *: it is a folder, and a single file is needed (name a file)";
+    let folder = "cannot open *: it is a folder (-r takes all that is below it)";
     let stream = "cannot open *: it is no regular file (a stream can be piped in: *)";
     for to in ["s3://bucket/x", "x"] {
         for (from, line) in [

@@ -181,6 +181,12 @@ impl Run {
         self
     }
 
+    /// Standard error to something else than the test.
+    pub(crate) fn stderr(mut self, to: impl Into<Stdio>) -> Self {
+        self.command.stderr(to);
+        self
+    }
+
     pub(crate) fn uid(mut self, uid: u32) -> Self {
         self.command.uid(uid);
         self
@@ -296,6 +302,22 @@ impl Done {
     #[track_caller]
     pub(crate) fn ok(&self) -> &Self {
         assert_eq!(self.code, 0, "{self}");
+        self
+    }
+
+    /// Standard output as JSON, one value a line.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Vec<serde_json::Value> {
+        let parse = |line: &str| {
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}: {self}"))
+        };
+        self.out().lines().map(parse).collect()
+    }
+
+    /// It ended with this code.
+    #[track_caller]
+    pub(crate) fn ended(&self, code: i32) -> &Self {
+        assert_eq!((self.code, self.signalled), (code, None), "{self}");
         self
     }
 

@@ -40,7 +40,7 @@ async fn fails_in_silence(fault: Fault) {
     });
     world.server.faults().add(Rule::on(Op::Any).always().then(spy).then(fault));
     let few = ["--retries", "1"];
-    let commands: [(&[&str], &[&str]); 8] = [
+    let commands: [(&[&str], &[&str]); 17] = [
         (&["cp", "a", "s3://bucket/up"], &few),
         (&["cp", "a", "s3://bucket/up", "--progress", "json"], &few),
         (&["cp", "s3://bucket/k", "x"], &few),
@@ -49,6 +49,15 @@ async fn fails_in_silence(fault: Fault) {
         (&["stat", "s3://bucket/k"], &[]),
         (&["rm", "s3://bucket/k"], &[]),
         (&["mb", "s3://new"], &[]),
+        (&["cp", "-r", "a", "s3://bucket/up/", "--json"], &few),
+        (&["mv", "s3://bucket/k", "s3://bucket/moved"], &few),
+        (&["publish", "a", "s3://bucket/"], &few),
+        (&["sync", "s3://bucket/", "down"], &few),
+        (&["check", "s3://bucket/", "."], &few),
+        (&["ls", "-r", "s3://bucket"], &[]),
+        (&["rm", "-r", "s3://bucket/"], &[]),
+        (&["uploads", "ls", "s3://bucket"], &[]),
+        (&["doctor"], &[]),
     ];
     let runs = commands.map(|(args, more)| {
         let args = args.iter().chain(more).chain(&["-vv"]);
@@ -133,11 +142,31 @@ async fn a_password_in_an_endpoint() {
 #[tokio::test]
 async fn no_flag_takes_a_secret() {
     let world = World::new().await;
-    for verb in ["cp", "cat", "stat", "rm", "mb", "serve", "demo"] {
-        let help = world.haul([verb, "--help"]).run().await;
+    for verb in [
+        &["cp"][..],
+        &["mv"],
+        &["sync"],
+        &["check"],
+        &["publish"],
+        &["cat"],
+        &["ls"],
+        &["du"],
+        &["stat"],
+        &["rm"],
+        &["mb"],
+        &["rb"],
+        &["presign"],
+        &["uploads", "abort"],
+        &["run"],
+        &["config", "show"],
+        &["doctor"],
+        &["serve"],
+        &["demo"],
+    ] {
+        let help = world.haul(verb.iter().chain(&["--help"])).run().await;
         let flags = help.quiet().out().split_whitespace().filter(|w| w.starts_with("--"));
         let secret = |flag: &&str| flag.contains("secret") || flag.contains("password");
         let found: Vec<_> = flags.filter(secret).filter(|f| *f != "--secret-key-file").collect();
-        assert!(found.is_empty(), "{verb}: {found:?}");
+        assert!(found.is_empty(), "{verb:?}: {found:?}");
     }
 }

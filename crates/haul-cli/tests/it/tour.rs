@@ -23,6 +23,7 @@ async fn the_demo_shows_a_table_and_cleans_up() {
         let args = ["demo"].into_iter().chain(args.iter().copied());
         // What the user has set up for real stores must not matter.
         let run = world.haul(args).env("TMPDIR", world.path("tmp"));
+        let run = run.env("HAUL_ENDPOINT_URL", "http://127.0.0.1:1").env("HAUL_CONCURRENCY", "x");
         run.env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1").env("AWS_SESSION_TOKEN", "token")
     };
     assert_table(&demo(&["--size", "1MiB"]).run().await);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::StreamExt as _;
+use haul_core::source::StreamMeta;
 use haul_core::{
     Attributes, Body, ByteRange, ChunkSpec, Committed, Error, ErrorKind, Meta, Op, Opened, Payload,
     ReadAt, ReadStream, Receipt, Result, Source, SourceLimits, Sums, Target, TargetLimits, Upload,
@@ -26,6 +27,8 @@ pub struct MemorySource {
     fails_at: Option<u64>,
     limits: SourceLimits,
     attributes: Attributes,
+    /// What a stream says about itself.
+    about: StreamMeta,
     /// Where a range starts that is not served before the sender says so.
     held: Option<(u64, watch::Receiver<bool>)>,
     asked: Arc<Mutex<Vec<ByteRange>>>,
@@ -40,6 +43,7 @@ impl MemorySource {
             fails_at: None,
             limits: SourceLimits::default(),
             attributes: Attributes::default(),
+            about: StreamMeta::default(),
             held: None,
             asked: Arc::default(),
         }
@@ -50,6 +54,13 @@ impl MemorySource {
     pub fn streamed(mut self) -> Self {
         self.stream = true;
         self
+    }
+
+    /// The same, read once, with what it says about itself, true or not.
+    #[must_use]
+    pub fn streamed_as(mut self, about: StreamMeta) -> Self {
+        self.about = about;
+        self.streamed()
     }
 
     /// The same, failing for good at this byte.
@@ -158,6 +169,10 @@ impl ReadAt for OpenMemory {
 }
 
 impl ReadStream for OpenMemory {
+    fn meta(&self) -> &StreamMeta {
+        &self.source.about
+    }
+
     fn read(&mut self) -> BoxFuture<'_, Result<Option<Bytes>>> {
         let more = self.at < self.meta.size;
         let piece = more.then(|| self.source.piece(self.at, self.meta.size)).transpose();

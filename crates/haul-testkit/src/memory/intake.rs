@@ -168,11 +168,15 @@ pub(super) fn rehash(content: &Content, keep: &[Algorithm]) -> Taken {
 pub(super) fn check_support(rules: &StoreRules, headers: &HeaderMap) -> S3Result<()> {
     let code = match rules.checksums {
         ChecksumSupport::Accept => return Ok(()),
-        ChecksumSupport::InvalidArgument => S3ErrorCode::InvalidArgument,
+        ChecksumSupport::InvalidArgument | ChecksumSupport::NotEvenAskedFor => {
+            S3ErrorCode::InvalidArgument
+        }
         ChecksumSupport::NotImplemented => S3ErrorCode::NotImplemented,
     };
     let sent = headers.keys().map(http::HeaderName::as_str).find(|name| {
-        let checksum = name.starts_with("x-amz-checksum-") && *name != "x-amz-checksum-mode";
+        let asked = *name == "x-amz-checksum-mode";
+        let checksum = name.starts_with("x-amz-checksum-")
+            && (!asked || rules.checksums == ChecksumSupport::NotEvenAskedFor);
         checksum || *name == "x-amz-sdk-checksum-algorithm" || *name == "x-amz-trailer"
     });
     sent.map_or(Ok(()), |name| {

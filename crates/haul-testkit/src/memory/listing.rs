@@ -71,9 +71,14 @@ impl MemoryS3 {
         req: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = req.input;
-        let encoding = Encoding::of(input.encoding_type.as_ref());
+        if !self.rules().list_v2 {
+            return Err(s3_error!(NotImplemented, "ListObjectsV2 is not implemented"));
+        }
+        let encoding_type = self.applied(input.encoding_type);
+        let encoding = Encoding::of(encoding_type.as_ref());
         let max = page_size(self.rules(), input.max_keys)?;
         let token = input.continuation_token.as_deref().map(read_token).transpose()?;
+        let token = token.filter(|_| !self.rules().repeat_page);
         let start = input.start_after.clone().unwrap_or_default();
         let (after, after_prefix) = token.unwrap_or((start, false));
         let state = self.lock();
@@ -86,7 +91,8 @@ impl MemoryS3 {
             max,
         };
         let owner = input.fetch_owner.unwrap_or(false);
-        let page = page(bucket, &query, |key| listed(bucket, key, encoding, owner));
+        let mut page = page(bucket, &query, |key| listed(bucket, key, encoding, owner));
+        self.disorder(&mut page.items);
         Ok(S3Response::new(ListObjectsV2Output {
             name: Some(input.bucket.clone()),
             prefix: Some(encoding.apply(query.prefix)),
@@ -98,7 +104,7 @@ impl MemoryS3 {
             contents: Some(page.items),
             common_prefixes: Some(shown_prefixes(&page.prefixes, encoding)),
             delimiter: input.delimiter.as_deref().map(|d| encoding.apply(d)),
-            encoding_type: input.encoding_type.clone(),
+            encoding_type,
             start_after: input.start_after.as_deref().map(|s| encoding.apply(s)),
             ..ListObjectsV2Output::default()
         }))
@@ -109,7 +115,8 @@ impl MemoryS3 {
         req: S3Request<ListObjectsInput>,
     ) -> S3Result<S3Response<ListObjectsOutput>> {
         let input = req.input;
-        let encoding = Encoding::of(input.encoding_type.as_ref());
+        let encoding_type = self.applied(input.encoding_type);
+        let encoding = Encoding::of(encoding_type.as_ref());
         let max = page_size(self.rules(), input.max_keys)?;
         let (marker, delimiter) =
             (input.marker.as_deref().unwrap_or_default(), input.delimiter.as_deref());
@@ -119,11 +126,14 @@ impl MemoryS3 {
             prefix: input.prefix.as_deref().unwrap_or_default(),
             delimiter: delimiter.unwrap_or_default(),
             after: marker,
-            // A marker that is a common prefix came from NextMarker, and covers what is under it.
-            after_prefix: delimiter.is_some_and(|d| !d.is_empty() && marker.ends_with(d)),
+            // A marker that is a common prefix came from NextMarker, and covers what is under it. It
+            // is longer than the prefix of the listing, which may be a key of its own.
+            after_prefix: delimiter.is_some_and(|d| !d.is_empty() && marker.ends_with(d))
+                && input.prefix.as_deref() != Some(marker),
             max,
         };
-        let page = page(bucket, &query, |key| listed(bucket, key, encoding, true));
+        let mut page = page(bucket, &query, |key| listed(bucket, key, encoding, true));
+        self.disorder(&mut page.items);
         Ok(S3Response::new(ListObjectsOutput {
             name: Some(input.bucket.clone()),
             prefix: Some(encoding.apply(query.prefix)),
@@ -138,7 +148,7 @@ impl MemoryS3 {
             contents: Some(page.items),
             common_prefixes: Some(shown_prefixes(&page.prefixes, encoding)),
             delimiter: delimiter.map(|d| encoding.apply(d)),
-            encoding_type: input.encoding_type.clone(),
+            encoding_type,
             ..ListObjectsOutput::default()
         }))
     }
@@ -148,7 +158,8 @@ impl MemoryS3 {
         req: S3Request<ListObjectVersionsInput>,
     ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
         let input = req.input;
-        let encoding = Encoding::of(input.encoding_type.as_ref());
+        let encoding_type = self.applied(input.encoding_type);
+        let encoding = Encoding::of(encoding_type.as_ref());
         let max = page_size(self.rules(), input.max_keys)?;
         let marker = input.key_marker.as_deref().unwrap_or_default();
         let prefix = input.prefix.as_deref().unwrap_or_default();
@@ -194,10 +205,22 @@ impl MemoryS3 {
         out.key_marker = Some(encoding.apply(marker));
         out.version_id_marker.clone_from(&input.version_id_marker);
         out.max_keys = Some(max as i32);
-        out.encoding_type.clone_from(&input.encoding_type);
+        out.encoding_type = encoding_type;
         out.common_prefixes = Some(shown_prefixes(&prefixes, encoding));
         (out.versions, out.delete_markers) = (Some(versions), Some(markers));
         Ok(S3Response::new(out))
+    }
+
+    /// The encoding that the rules allow.
+    fn applied(&self, asked: Option<EncodingType>) -> Option<EncodingType> {
+        asked.filter(|_| self.rules().url_encoding)
+    }
+
+    /// Spoils the order of a page, where the rules say so.
+    fn disorder<T>(&self, items: &mut [T]) {
+        if self.rules().unordered {
+            items.reverse();
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod intake;
 mod listing;
 mod multipart;
 mod objects;
+mod regions;
 mod remove;
 mod service;
 mod state;
@@ -43,6 +44,22 @@ pub enum ChecksumSupport {
     InvalidArgument,
     /// 501 NotImplemented to any request that carries one.
     NotImplemented,
+    /// 400 InvalidArgument also to reads that ask for one (Backblaze B2).
+    NotEvenAskedFor,
+}
+
+/// What a store does with a request that was signed for another region than the bucket's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RegionCheck {
+    /// Nothing: any region will do.
+    #[default]
+    Off,
+    /// 301 PermanentRedirect, with the region in a header.
+    Redirect,
+    /// The same without the header, except in the answer to HeadBucket.
+    SilentRedirect,
+    /// 400 AuthorizationHeaderMalformed, with the region in its words.
+    Malformed,
 }
 
 /// How a store differs from AWS. The default does not.
@@ -73,6 +90,18 @@ pub struct StoreRules {
     pub complete_again: bool,
     /// Largest page of a listing, whatever the client asks for. AWS: 1,000.
     pub max_keys: u32,
+    /// Whether ListObjectsV2 exists; otherwise 501.
+    pub list_v2: bool,
+    /// Whether DeleteObjects exists; otherwise 501.
+    pub delete_objects: bool,
+    /// Whether ListObjectsV2 answers every token with the first page again.
+    pub repeat_page: bool,
+    /// Whether listings come in no order.
+    pub unordered: bool,
+    /// Whether listings encode keys when asked to; otherwise they say nothing of it and do not.
+    pub url_encoding: bool,
+    /// What happens to requests that were signed for another region than the bucket's.
+    pub regions: RegionCheck,
     /// Let unsigned requests do everything, like a public bucket.
     pub anonymous: bool,
     /// Let go of bodies once they are hashed; they are served as [`synthetic_bytes`].
@@ -95,6 +124,12 @@ impl Default for StoreRules {
             conditional_put: true,
             complete_again: false,
             max_keys: 1000,
+            list_v2: true,
+            delete_objects: true,
+            repeat_page: false,
+            unordered: false,
+            url_encoding: true,
+            regions: RegionCheck::Off,
             anonymous: false,
             sink: false,
         }
@@ -134,9 +169,14 @@ impl MemoryS3 {
 
     /// Makes sure that a bucket exists.
     pub fn create_bucket(&self, bucket: &str) {
+        self.create_bucket_in(bucket, "");
+    }
+
+    /// The same, in a region of its own. It matters only under [`StoreRules::regions`].
+    pub fn create_bucket_in(&self, bucket: &str, region: &str) {
         self.lock().buckets.entry(bucket.to_owned()).or_insert_with(|| Bucket {
             created: now(),
-            region: String::new(),
+            region: region.to_owned(),
             versioning: Versioning::Never,
             objects: BTreeMap::new(),
         });

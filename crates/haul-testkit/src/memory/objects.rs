@@ -120,6 +120,7 @@ impl MemoryS3 {
         &self,
         req: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
+        check_support(self.rules(), &req.headers)?;
         let input = req.input;
         let conditions = ReadConditions {
             if_match: input.if_match,
@@ -159,6 +160,7 @@ impl MemoryS3 {
         &self,
         req: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
+        check_support(self.rules(), &req.headers)?;
         let input = req.input;
         let conditions = ReadConditions {
             if_match: input.if_match,
@@ -184,7 +186,12 @@ impl MemoryS3 {
             out.checksum_type = object.checksums.kind();
         }
         let status = if span.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-        Ok(S3Response::with_status(out, status))
+        let mut answer = S3Response::with_status(out, status);
+        if !object.tags.is_empty() {
+            // Newer than the model s3s was made from.
+            answer.headers.insert("x-amz-tagging-count", HeaderValue::from(object.tags.len()));
+        }
+        Ok(answer)
     }
 
     /// Finds an object for reading, and the version id to show.

@@ -45,6 +45,9 @@ impl MemoryS3 {
         &self,
         req: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        if !self.rules().delete_objects {
+            return Err(s3_error!(NotImplemented, "DeleteObjects is not implemented"));
+        }
         check_support(self.rules(), &req.headers)?;
         let protected = req.headers.keys().any(|name| {
             let name = name.as_str();

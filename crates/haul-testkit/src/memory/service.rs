@@ -17,6 +17,9 @@ macro_rules! operations {
                     &self,
                     req: S3Request<dto::$input>,
                 ) -> S3Result<S3Response<dto::$output>> {
+                    let bucket_itself = stringify!($name) == "head_bucket";
+                    let signed = req.region.as_ref().map(s3s::region::Region::as_str);
+                    self.check_region(&req.uri, signed, bucket_itself)?;
                     let answer = MemoryS3::$call(self, req);
                     $(let answer = operations!($wait answer);)?
                     answer

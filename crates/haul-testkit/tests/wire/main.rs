@@ -11,3 +11,4 @@ mod keys;
 mod listing;
 mod multipart;
 mod objects;
+mod rivals;

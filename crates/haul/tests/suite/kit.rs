@@ -234,3 +234,88 @@ pub(crate) fn make_fifo(kit: &Kit, name: &str) -> PathBuf {
 pub(crate) async fn client(server: &TestServer) -> haul_s3::S3Client {
     haul_s3::S3Client::connect(&s3_options(server)).await.unwrap()
 }
+
+/// What a job of many did: its items in order, each as `outcome from -> to`.
+pub(crate) struct Many {
+    pub(crate) result: Result<haul::Summary>,
+    pub(crate) items: Vec<haul::Settled>,
+}
+
+/// Everything a job of many said, once it is over.
+pub(crate) async fn all(mut handle: TransferHandle<haul::Summary>) -> Many {
+    let mut events = handle.take_events().unwrap();
+    let listening = async {
+        let (mut order, mut items) = (haul::InOrder::default(), Vec::new());
+        while let Some(event) = events.recv().await {
+            if let Event::Settled(settled) = event {
+                items.extend(order.push(*settled));
+            }
+        }
+        items.extend(order.rest());
+        items
+    };
+    let (result, items) = or_hang("the job", async { futures::join!(handle, listening) }).await;
+    Many { result, items }
+}
+
+impl Many {
+    #[track_caller]
+    pub(crate) fn summary(&self) -> haul::Summary {
+        *self.result.as_ref().unwrap()
+    }
+
+    /// The items that failed, in words.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let failed = |s: &haul::Settled| match &s.outcome {
+            haul::Outcome::Failed(e) => Some(words(e)),
+            _ => None,
+        };
+        self.items.iter().filter_map(failed).collect()
+    }
+
+    /// Copied, skipped, removed, failed.
+    #[track_caller]
+    pub(crate) fn counts(&self) -> (u64, u64, u64, u64) {
+        let s = self.summary();
+        for failure in self.failures() {
+            println!("failed: {failure}");
+        }
+        (s.copied, s.skipped, s.removed, s.failed)
+    }
+}
+
+impl Kit {
+    /// A file in a folder, with its parents.
+    pub(crate) fn write(&self, path: &str, content: &[u8]) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// Every file below a folder with its content, by path.
+    pub(crate) fn tree(&self, root: &str) -> Vec<(String, Vec<u8>)> {
+        let root = self.path(root);
+        let mut found = Vec::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()) {
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else {
+                    let name = entry.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                    found.push((name, std::fs::read(&entry).unwrap()));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.server.store().keys(BUCKET)
+    }
+
+    pub(crate) async fn copy_tree(&self, request: haul::TreeRequest) -> Many {
+        all(Box::pin(self.haul.copy_tree(request)).await.unwrap()).await
+    }
+}

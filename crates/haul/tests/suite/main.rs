@@ -4,10 +4,14 @@
 //! the SDK is most of what a test costs.
 
 #![expect(clippy::unwrap_used, reason = "a failure in a test is a panic")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 
+mod bad_input;
 mod calls;
 mod calls_copy;
+mod check;
 mod conformance;
+mod dedupe;
 mod faults_commit;
 mod faults_copy;
 mod faults_down;
@@ -16,6 +20,16 @@ mod faults_refusal;
 mod faults_source;
 mod faults_up;
 mod kit;
+mod lists;
+mod manage;
+mod many_kit;
 mod memory;
+mod publish;
+mod publish_links;
 mod stops;
 mod streams;
+mod sync;
+mod sync_compare;
+mod sync_delete;
+mod trees;
+mod web;

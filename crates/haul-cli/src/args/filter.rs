@@ -1,0 +1,151 @@
+//! Which of the things found are taken.
+//!
+//! Owns the filter flags. `--include`, `--exclude` and `--exclude-from` are one list in the order
+//! they were given in, because the last that matches decides.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+
+use crate::moment::parse_moment;
+use crate::size::Bytes;
+
+pub(crate) const FILTER: &str = "Which files";
+
+/// Which entries are taken.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = FILTER)]
+pub(crate) struct FilterArgs {
+    #[command(flatten)]
+    pub(crate) rules: Rules,
+    /// Only files of at least this size
+    #[arg(long, value_name = "SIZE", help_heading = FILTER)]
+    pub(crate) min_size: Option<Bytes>,
+    /// Only files of at most this size
+    #[arg(long, value_name = "SIZE", help_heading = FILTER)]
+    pub(crate) max_size: Option<Bytes>,
+    /// Only files changed after this: an age (7d) or a date (2026-01-31, 2026-01-31T12:00:00Z)
+    #[arg(long, value_name = "WHEN", value_parser = parse_moment, help_heading = FILTER)]
+    pub(crate) newer_than: Option<SystemTime>,
+    /// Only files changed before this
+    #[arg(long, value_name = "WHEN", value_parser = parse_moment, help_heading = FILTER)]
+    pub(crate) older_than: Option<SystemTime>,
+}
+
+impl FilterArgs {
+    /// Whether nothing is filtered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.0.is_empty()
+            && self.min_size.or(self.max_size).is_none()
+            && self.newer_than.or(self.older_than).is_none()
+    }
+}
+
+/// One flag with a pattern, or with a file of patterns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Rule {
+    Include(String),
+    Exclude(String),
+    ExcludeFrom(PathBuf),
+}
+
+/// The rules in the order of the command line.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rules(pub(crate) Vec<Rule>);
+
+impl Rules {
+    fn of(matches: &ArgMatches) -> Self {
+        let mut found: Vec<(usize, Rule)> = Vec::new();
+        for (id, rule) in
+            [("include", Rule::Include as fn(String) -> Rule), ("exclude", Rule::Exclude)]
+        {
+            let places = matches.indices_of(id).into_iter().flatten();
+            let patterns = matches.get_many::<String>(id).into_iter().flatten();
+            found.extend(places.zip(patterns.cloned().map(rule)));
+        }
+        let places = matches.indices_of("exclude_from").into_iter().flatten();
+        let files = matches.get_many::<PathBuf>("exclude_from").into_iter().flatten();
+        found.extend(places.zip(files.cloned().map(Rule::ExcludeFrom)));
+        found.sort_by_key(|(place, _)| *place);
+        Self(found.into_iter().map(|(_, rule)| rule).collect())
+    }
+}
+
+// By hand, because only the matches know the order across several flags.
+impl FromArgMatches for Rules {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self::of(matches))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::of(matches);
+        Ok(())
+    }
+}
+
+impl Args for Rules {
+    fn augment_args(command: Command) -> Command {
+        let flag = |id: &'static str, long: &'static str| {
+            Arg::new(id).long(long).action(ArgAction::Append).help_heading(FILTER)
+        };
+        command
+            .arg(flag("include", "include").value_name("PATTERN").help(
+                "Take what matches; of --include and --exclude the last that matches decides",
+            ))
+            .arg(
+                flag("exclude", "exclude")
+                    .value_name("PATTERN")
+                    .help("Leave out what matches: a whole path, or without a slash a name"),
+            )
+            .arg(
+                flag("exclude_from", "exclude-from")
+                    .value_name("FILE")
+                    .value_parser(clap::value_parser!(PathBuf))
+                    .help("Leave out what matches a pattern in FILE: one a line, # comments"),
+            )
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// What becomes of links and of empty folders.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = FILTER)]
+pub(crate) struct LinkArgs {
+    /// What becomes of symbolic links
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub(crate) symlinks: SymlinkMode,
+    /// The same as --symlinks skip
+    #[arg(long, conflicts_with = "symlinks", hide_short_help = true)]
+    pub(crate) no_follow_symlinks: bool,
+    /// Keep folders with nothing in them, in a store as a key that ends in a slash
+    #[arg(long)]
+    pub(crate) empty_folders: bool,
+}
+
+impl LinkArgs {
+    /// What becomes of symbolic links.
+    pub(crate) fn mode(&self) -> haul::Symlinks {
+        match self.symlinks {
+            _ if self.no_follow_symlinks => haul::Symlinks::Skip,
+            SymlinkMode::Follow => haul::Symlinks::Follow,
+            SymlinkMode::Skip => haul::Symlinks::Skip,
+            SymlinkMode::Keep => haul::Symlinks::Keep,
+        }
+    }
+}
+
+/// What becomes of symbolic links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum SymlinkMode {
+    /// What they point to is taken
+    #[default]
+    Follow,
+    /// They are left out
+    Skip,
+    /// They stay links; between disks only
+    Keep,
+}

@@ -1,0 +1,269 @@
+//! The command line.
+//!
+//! Owns flags, their names, defaults and help texts. clap's types stay in here; the library gets
+//! its own option types from [`crate::settings`]. Environment variables and values of the
+//! configuration file become clap defaults in [`command`], so that precedence is in one place.
+
+mod filter;
+mod object;
+mod places;
+mod small;
+mod store;
+mod transfer;
+mod verbs;
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+pub(crate) use filter::{FilterArgs, LinkArgs, Rule};
+pub(crate) use object::ObjectArgs;
+pub(crate) use small::{
+    AbortArgs, BucketRef, CatArgs, CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs,
+    DoctorArgs, DuArgs, LsArgs, Method, ObjectRef, PresignArgs, RunArgs, ServeArgs, UploadsArgs,
+    UploadsCommand, UploadsRef,
+};
+pub(crate) use store::{Addressing, OtherStoreArgs, StoreArgs};
+pub(crate) use transfer::{DedupeArgs, ShareArgs, TransferArgs, parse_jobs};
+pub(crate) use verbs::{CheckArgs, CpArgs, PublishArgs, RmArgs, SyncArgs};
+
+use crate::config::Config;
+
+/// Move files between disks, streams and S3-compatible stores: fast, flat in memory, verified.
+#[derive(Debug, Parser)]
+#[command(
+    name = "haul",
+    version,
+    propagate_version = true,
+    after_help = "Try it:\n  haul demo                             a tour on this machine, with real bytes\n  \
+                  haul cp big.iso s3://backup/          upload\n  \
+                  haul cp s3://backup/big.iso .         download\n  \
+                  haul cp -r photos s3://backup/        a folder\n  \
+                  haul sync photos s3://backup/photos   only what changed\n  \
+                  haul publish *.mp4 s3://media/        upload, and print a link for each\n  \
+                  haul cat s3://logs/a.gz | zcat        stream\n  \
+                  tar c dir | haul cp - s3://b/dir.tar  upload a stream\n\n\
+                  Locations: a path, - for standard input or output, s3://BUCKET/KEY, https://HOST/PATH.\n\
+                  A trailing / or an existing folder means \"into\". Keys are raw text.\n\n\
+                  Settings: flags, then HAUL_* variables, then haul.toml (haul config show).\n\n\
+                  Exit codes: 0 done, 1 failed, or some of many failed, 2 usage, 3 verification failed\n\
+                  or differences found, 4 not found, 5 access denied, 130 interrupted,\n\
+                  143 ended by SIGTERM."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// The parser, with the values of the environment and of the configuration file as defaults.
+pub(crate) fn command(config: &Config) -> clap::Command {
+    fn settle(command: clap::Command, config: &Config) -> clap::Command {
+        let command = command.mut_args(|arg| config.apply(arg));
+        command.mut_subcommands(|sub| settle(sub, config))
+    }
+    settle(Cli::command(), config)
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// No progress and no notes; results and errors stay
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Show causes of errors and what goes on; -vv shows more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Results as JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How to show progress on stderr
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) progress: ProgressMode,
+    /// Configuration file [HAUL_CONFIG] [default: haul.toml in ~/.config/haul]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// A bar on a terminal, plain lines otherwise
+    #[default]
+    Auto,
+    /// A bar
+    Bar,
+    /// A line every few seconds
+    Plain,
+    /// JSON lines
+    Json,
+    /// Nothing
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Copy files, folders and objects: up, down, between stores, from or to a stream
+    #[command(after_help = "Examples:\n  haul cp video.mkv s3://archive/2026/\n  \
+        haul cp s3://archive/2026/video.mkv .\n  \
+        haul cp -r photos s3://archive/                   s3://archive/photos/...\n  \
+        haul cp -r photos/ s3://archive/2026/             its contents\n  \
+        haul cp -r --exclude '*' --include '*.jpg' photos s3://archive/\n  \
+        haul cp 's3://logs/2026-*/*.gz' logs/\n  \
+        haul cp s3://archive/a.bin s3://mirror/a.bin      made by the store itself\n  \
+        haul cp --source-profile old --dest-profile new -r s3://a s3://b\n  \
+        pg_dump db | haul cp - s3://backup/db.sql\n  \
+        haul cp --limit-rate 5MB/s big.iso s3://backup/")]
+    Cp(Box<CpArgs>),
+    /// Move: copy, and remove each source once its destination is committed
+    #[command(after_help = "Examples:\n  haul mv s3://archive/a.bin s3://archive/2025/\n  \
+        haul mv -r incoming s3://archive/")]
+    Mv(Box<CpArgs>),
+    /// Make one tree like another: copy what differs, with --delete remove the rest
+    #[command(after_help = "Examples:\n  haul sync photos s3://backup/photos\n  \
+        haul sync --delete --max-delete 100 photos s3://backup/photos\n  \
+        haul sync --dry-run s3://backup/photos photos")]
+    Sync(Box<SyncArgs>),
+    /// Compare two trees by content; exit code 3 says that they differ
+    #[command(after_help = "Examples:\n  haul check photos s3://backup/photos\n  \
+        haul check --one-way --size-only photos s3://backup/photos")]
+    Check(Box<CheckArgs>),
+    /// Upload what is new or changed, and print a link for each file
+    #[command(after_help = "Examples:\n  haul publish talks/ -e mp4 s3://media/2026/\n  \
+        haul publish talk.mp4 s3://media --expires-in 2d | xclip\n  \
+        haul publish *.mp4 s3://media --public-url-base https://media.example.org\n  \
+        haul publish --url-only talks/ s3://media/2026/   links to what is there already")]
+    Publish(Box<PublishArgs>),
+    /// Write an object to standard output: parallel ranges, strictly in order, flat memory
+    #[command(after_help = "Examples:\n  haul cat s3://logs/2026.gz | zcat | grep ERROR\n  \
+        haul cat s3://media/film.mkv | mpv -\n  \
+        haul cat s3://b/k --version-id VERSION > file")]
+    Cat(CatArgs),
+    /// List buckets, objects and folders
+    #[command(after_help = "Examples:\n  haul ls                            buckets\n  \
+        haul ls s3://logs/2026/\n  haul ls -r --json s3://logs | jq .size\n  \
+        haul ls --versions s3://docs/report.pdf")]
+    Ls(LsArgs),
+    /// Add up sizes
+    #[command(after_help = "Examples:\n  haul du s3://logs\n  haul du --depth 1 s3://logs/2026/")]
+    Du(DuArgs),
+    /// Show what is known about an object or file
+    Stat(ObjectRef),
+    /// Remove objects; with --version-id or --all-versions, for good
+    #[command(after_help = "Examples:\n  haul rm s3://logs/old.gz\n  \
+        haul rm -r --dry-run s3://logs/2024/\n  haul rm -r --older-than 90d s3://logs\n  \
+        haul rm -r --all-versions s3://scratch")]
+    Rm(Box<RmArgs>),
+    /// Create a bucket
+    Mb(BucketRef),
+    /// Remove a bucket that has nothing in it
+    Rb(BucketRef),
+    /// Print a link that carries its own signature
+    #[command(after_help = "Examples:\n  haul presign s3://media/film.mkv --expires-in 2d\n  \
+        curl -T film.mkv \"$(haul presign --method PUT s3://media/film.mkv)\"")]
+    Presign(PresignArgs),
+    /// List or abort uploads that were never finished
+    #[command(after_help = "Examples:\n  haul uploads ls s3://backup\n  \
+        haul uploads abort s3://backup --older-than 7d")]
+    Uploads(UploadsArgs),
+    /// Run many commands, one a line, that share connections and memory
+    #[command(
+        after_help = "Example:\n  haul run - <<'END'\n  # comments and empty lines are left out\n  \
+        cp 'a b.txt' s3://docs/\n  rm s3://docs/old.txt\n  END"
+    )]
+    Run(RunArgs),
+    /// Show the settings, or the path of the configuration file
+    Config(ConfigArgs),
+    /// Check what would be used, and whether it works
+    #[command(after_help = "Example:\n  haul doctor --profile r2 --bucket s3://media")]
+    Doctor(Box<DoctorArgs>),
+    /// Serve a folder as an S3 endpoint, for development and tests
+    #[command(
+        after_help = "Example:\n  haul serve /tmp/store &      prints the environment to use\n\n\
+        Each folder in DIR is a bucket. Keep it on loopback: this is not a production store."
+    )]
+    Serve(ServeArgs),
+    /// A tour with real bytes: upload, download, copy and stream on this machine
+    #[command(after_help = "Examples:\n  haul demo\n  haul demo ~/video.mkv")]
+    Demo(DemoArgs),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Example:\n  haul completions bash > ~/.local/share/bash-completion/completions/haul"
+    )]
+    Completions(CompletionsArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parser_is_consistent() {
+        command(&Config::default()).debug_assert();
+    }
+
+    fn cp(args: &[&str]) -> Result<Box<CpArgs>, clap::Error> {
+        let words = ["haul", "cp"].iter().chain(args);
+        match Cli::try_parse_from(words)?.command {
+            Command::Cp(args) => Ok(args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn several_sources_and_one_destination() {
+        let args = cp(&["a", "b", "c", "d"]).unwrap();
+        assert_eq!((args.places.sources.len(), args.places.to.to_str()), (3, Some("d")));
+        let args = cp(&["a", "-r", "b"]).unwrap();
+        assert_eq!((args.places.sources.len(), args.recursive), (1, true));
+        let args = cp(&["--files-from", "list", "d"]).unwrap();
+        assert_eq!((args.places.sources.len(), args.places.to.to_str()), (0, Some("d")));
+        assert!(cp(&["a"]).unwrap_err().to_string().contains("DEST is missing"));
+        assert!(cp(&[]).is_err());
+    }
+
+    /// S0.13: the default is 4.
+    #[test]
+    fn concurrency_is_4_unless_said_otherwise() {
+        use crate::size::Concurrency;
+        assert_eq!(cp(&["a", "b"]).unwrap().transfer.concurrency, Concurrency::Fixed(4));
+        assert_eq!(cp(&["-c9", "a", "b"]).unwrap().transfer.concurrency, Concurrency::Fixed(9));
+        let long = cp(&["--max-concurrent", "auto", "a", "b"]).unwrap();
+        assert_eq!(long.transfer.concurrency, Concurrency::Auto);
+    }
+
+    #[test]
+    fn filters_keep_the_order_of_the_command_line() {
+        let args = cp(&[
+            "--exclude",
+            "*",
+            "--include",
+            "*.jpg",
+            "--exclude-from",
+            "list",
+            "--exclude=b*",
+            "a",
+            "b",
+        ])
+        .unwrap();
+        assert_eq!(
+            args.filter.rules.0,
+            [
+                Rule::Exclude("*".into()),
+                Rule::Include("*.jpg".into()),
+                Rule::ExcludeFrom("list".into()),
+                Rule::Exclude("b*".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn links_are_followed_unless_said_otherwise() {
+        use haul::Symlinks;
+        let mode = |args: &[&str]| cp(&[args, &["a", "b"]].concat()).unwrap().links.mode();
+        assert_eq!(mode(&[]), Symlinks::Follow);
+        assert_eq!(mode(&["--no-follow-symlinks"]), Symlinks::Skip);
+        assert_eq!(mode(&["--symlinks", "keep"]), Symlinks::Keep);
+    }
+}

@@ -1,0 +1,104 @@
+//! `haul ls`: what is there.
+
+use std::time::SystemTime;
+
+use haul::redact::escape_control as show;
+use haul::{Entry, EntryKind, Haul, ListRequest, Listed};
+use serde_json::{Value, json};
+
+use crate::args::LsArgs;
+use crate::exit::{self, Exit};
+use crate::moment::rfc3339;
+use crate::session::Session;
+use crate::size::human;
+use crate::{output, settings};
+
+/// As wide as a time, for entries that have none.
+const NO_TIME: &str = "                    ";
+
+pub(crate) async fn run(args: LsArgs, session: &Session) -> anyhow::Result<Exit> {
+    let haul = session.haul(settings::asking(&args.store));
+    let Some(location) = &args.location else { return buckets(&haul, session).await };
+    let mut request = ListRequest::new(settings::location(location)?);
+    request.recursive = args.recursive;
+    request.versions = args.versions;
+    request.filter = settings::filter(&args.filter)?;
+    let mut listed = haul.list(request).await?;
+    let mut exit = Exit::Done;
+    while let Some(page) = listed.next().await {
+        let page = page?;
+        let mut lines = String::new();
+        for entry in &page.entries {
+            lines += &if session.common.json {
+                object(&listed, entry).to_string()
+            } else {
+                line(entry, &args)
+            };
+            lines.push('\n');
+        }
+        output::results(lines.as_bytes())?;
+        for problem in &page.problems {
+            output::error(&exit::line(problem));
+            exit = Exit::Failed;
+        }
+    }
+    Ok(exit)
+}
+
+async fn buckets(haul: &Haul, session: &Session) -> anyhow::Result<Exit> {
+    for bucket in haul.buckets().await? {
+        let created = bucket.created.map(rfc3339);
+        output::result(&if session.common.json {
+            let location = format!("s3://{}", bucket.name);
+            json!({"type": "bucket", "location": location, "created": created}).to_string()
+        } else {
+            let created = created.as_deref().unwrap_or(NO_TIME);
+            format!("{created}  s3://{}", show(&bucket.name))
+        })?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Date, size, name; of versions their ids, too.
+fn line(entry: &Entry, args: &LsArgs) -> String {
+    let time = entry.modified.map(rfc3339);
+    let size = match entry.kind {
+        EntryKind::Prefix => String::new(),
+        EntryKind::DeleteMarker => "deleted".to_owned(),
+        _ if args.bytes => entry.size.to_string(),
+        _ => human(entry.size).to_string(),
+    };
+    // A name that was asked for in full is the whole of what is left of it.
+    let path = entry.path.to_string();
+    let name = if path.is_empty() { ".".into() } else { show(&path) };
+    let target = match &entry.kind {
+        EntryKind::Symlink(target) => format!(" -> {}", show(&target.to_string_lossy())),
+        _ => String::new(),
+    };
+    let version = entry.version_id.as_deref().filter(|_| args.versions);
+    let version = version.map(|v| format!("{:<34}", show(v))).unwrap_or_default();
+    let time = time.as_deref().filter(|_| entry.kind != EntryKind::Prefix).unwrap_or(NO_TIME);
+    format!("{time} {size:>11}  {version}{name}{target}")
+}
+
+fn object(listed: &Listed, entry: &Entry) -> Value {
+    let kind = match entry.kind {
+        EntryKind::File => "file",
+        EntryKind::Folder => "folder",
+        EntryKind::Symlink(_) => "symlink",
+        EntryKind::DeleteMarker => "delete_marker",
+        EntryKind::Prefix => "prefix",
+        _ => "other",
+    };
+    let time = |t: Option<SystemTime>| t.map(rfc3339);
+    let mut line = json!({
+        "type": kind, "location": listed.location_of(entry), "size": entry.size,
+        "last_modified": time(entry.modified), "etag": entry.etag,
+        "storage_class": entry.storage_class,
+    });
+    if entry.version_id.is_some() {
+        line["version_id"] = json!(entry.version_id);
+        line["latest"] = json!(entry.latest);
+    }
+    line
+}

@@ -1,0 +1,235 @@
+//! A bar for each item in flight, and one for all (S0.10, S0.31, S0.32).
+//!
+//! Owns their look and their number. Bars are made when it is time to draw, never when an item
+//! starts: an item that is over before gets none, so that ten thousand small ones a second cost
+//! nothing but a place in a map.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use haul::{Event, Meter};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::bar::{EVERY, columns, short};
+use super::speed::{Speed, time_left};
+use super::{Pulse, Render, note_of};
+use crate::moment::whole_seconds;
+use crate::output;
+use crate::size::{grouped, human};
+
+/// The most bars beside the total.
+const MOST: usize = 8;
+
+pub(super) struct Bars {
+    screen: MultiProgress,
+    total: ProgressBar,
+    live: HashMap<u64, Live>,
+    bytes: Speed,
+    items: Speed,
+    /// Whether anything was drawn.
+    drawn: bool,
+}
+
+/// An item in flight.
+struct Live {
+    since: Instant,
+    from: String,
+    size: Option<u64>,
+    meter: Arc<Meter>,
+    bar: Option<ProgressBar>,
+}
+
+impl Bars {
+    pub(super) fn new() -> Self {
+        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(15));
+        let total = ProgressBar::hidden();
+        // Before it has a place on the screen: a change there is a draw.
+        total.set_style(total_style(columns(), false));
+        Self {
+            screen,
+            total,
+            live: HashMap::new(),
+            bytes: Speed::default(),
+            items: Speed::default(),
+            drawn: false,
+        }
+    }
+
+    /// The items that get a bar: those that run longest, as many as fit.
+    fn shown(&self, now: Instant) -> Vec<u64> {
+        let old = |live: &Live| now.duration_since(live.since) >= EVERY;
+        let mut items: Vec<_> = self.live.iter().filter(|(_, live)| old(live)).collect();
+        items.sort_by_key(|(item, live)| (live.since, **item));
+        items.into_iter().take(room()).map(|(item, _)| *item).collect()
+    }
+
+    fn draw_items(&mut self) {
+        let shown = self.shown(Instant::now());
+        let kept: HashSet<_> = shown.iter().copied().collect();
+        for (item, live) in &mut self.live {
+            if !kept.contains(item)
+                && let Some(bar) = live.bar.take()
+            {
+                self.screen.remove(&bar);
+            }
+        }
+        for item in shown {
+            let Some(live) = self.live.get_mut(&item) else { continue };
+            let meter = live.meter.snapshot();
+            let total = meter.total.or(live.size);
+            let bar = live.bar.get_or_insert_with(|| {
+                let bar = ProgressBar::hidden();
+                bar.set_style(style(columns()));
+                bar.set_prefix(short(&live.from, usize::from(columns()) / 3));
+                self.screen.insert_from_back(1, bar)
+            });
+            bar.set_length(total.unwrap_or(0));
+            bar.set_position(meter.landed);
+            bar.tick();
+        }
+    }
+
+    fn draw_total(&mut self, pulse: &Pulse) {
+        let Pulse { meter, items } = pulse;
+        let over = items.settled();
+        let bytes = self.bytes.at(meter.wire.max(meter.landed));
+        let rate = self.items.at(over);
+        self.total.set_length(items.found);
+        self.total.set_position(over);
+        let more = if items.complete { "" } else { "+" };
+        let failed = match items.failed {
+            0 => String::new(),
+            n => format!(", {} failed", grouped(n)),
+        };
+        // Before the listing is complete nobody knows what is left. Then: by bytes or by items,
+        // whichever takes longer.
+        let left = items.complete.then(|| {
+            let left = meter.total.map_or(0, |total| total.saturating_sub(meter.landed));
+            let by_bytes = time_left(left, bytes).unwrap_or(0.0);
+            let by_items = time_left(items.found.saturating_sub(over), rate).unwrap_or(0.0);
+            by_bytes.max(by_items)
+        });
+        let left = left.filter(|left| *left > 0.0).map(|l| format!("  {} left", whole_seconds(l)));
+        self.total.set_style(total_style(columns(), items.complete));
+        self.total.set_prefix(format!("{}/{}{more}{failed}", grouped(over), grouped(items.found)));
+        let message = format!(
+            "{}  {}/s{}",
+            human(meter.landed),
+            human(bytes as u64),
+            left.unwrap_or_default()
+        );
+        self.total.set_message(message);
+        self.total.tick();
+    }
+}
+
+/// How many bars fit: a line for the total and one for the prompt stay free.
+fn room() -> usize {
+    let rows = terminal_size::terminal_size_of(std::io::stderr()).map_or(24, |(_, rows)| rows.0);
+    usize::from(rows.saturating_sub(2)).min(MOST)
+}
+
+fn template(text: &str) -> ProgressStyle {
+    ProgressStyle::with_template(text)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─")
+}
+
+/// A line narrower than the terminal: one that is cut in two could not be taken back.
+fn style(columns: u16) -> ProgressStyle {
+    template(match columns {
+        60.. => "{prefix:28!} {wide_bar:.cyan/dim} {percent:>3}%  {binary_bytes:>11}",
+        _ => "{prefix} {percent:>3}%",
+    })
+}
+
+fn total_style(columns: u16, complete: bool) -> ProgressStyle {
+    template(match (columns, complete) {
+        (60.., true) => "{prefix:.bold} {wide_bar:.green/dim} {msg}",
+        (60.., false) => "{prefix:.bold} {spinner:.green} {msg}",
+        _ => "{prefix:.bold} {msg}",
+    })
+}
+
+impl Render for Bars {
+    fn every(&self) -> Duration {
+        EVERY
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::ItemStarted { item, from, size, meter, .. } => {
+                let (from, size, meter) = (from.clone(), *size, Arc::clone(meter));
+                let live = Live { since: Instant::now(), from, size, meter, bar: None };
+                self.live.insert(*item, live);
+            }
+            Event::Settled(settled) => {
+                if let Some(bar) = self.live.remove(&settled.item).and_then(|live| live.bar) {
+                    self.screen.remove(&bar);
+                }
+            }
+            event => {
+                if let Some(line) = note_of(event) {
+                    self.aside(&mut || output::note(&line));
+                }
+            }
+        }
+    }
+
+    fn draw(&mut self, pulse: &Pulse) {
+        if !self.drawn {
+            self.drawn = true;
+            self.total = self.screen.add(std::mem::replace(&mut self.total, ProgressBar::hidden()));
+        }
+        self.draw_items();
+        self.draw_total(pulse);
+    }
+
+    fn aside(&mut self, write: &mut dyn FnMut()) {
+        if self.drawn { self.screen.suspend(write) } else { write() }
+    }
+
+    fn finish(&mut self) {
+        for bar in self.live.values_mut().filter_map(|live| live.bar.take()) {
+            self.screen.remove(&bar);
+        }
+        if self.drawn {
+            self.total.finish_and_clear();
+            let _terminal_gone = self.screen.clear();
+            self.drawn = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(item: u64, size: u64) -> Event {
+        let (from, to) = (format!("s3://b/{item}"), String::new());
+        Event::ItemStarted { item, from, to, size: Some(size), meter: Meter::new() }
+    }
+
+    /// S0.10: only items that last get a bar, and only so many, the longest running first.
+    #[test]
+    fn items_that_last_get_a_bar() {
+        let mut bars = Bars::new();
+        for item in 0..12 {
+            bars.event(&started(item, 10));
+        }
+        let now = Instant::now();
+        assert!(bars.shown(now).is_empty(), "none has lasted");
+        assert_eq!(bars.shown(now + EVERY), (0..8).collect::<Vec<_>>());
+        let done = haul::Settled::new("", "", haul::Outcome::Removed);
+        bars.event(&Event::Settled(Box::new(done)));
+        assert_eq!(bars.shown(now + EVERY), (1..9).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn templates_parse() {
+        for columns in [20, 60, 100] {
+            drop((style(columns), total_style(columns, true), total_style(columns, false)));
+        }
+    }
+}

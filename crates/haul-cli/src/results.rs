@@ -1,0 +1,353 @@
+//! What a job of many items did, on both streams and in the exit code.
+//!
+//! Owns the lines and the JSON objects of items, in the order of the listing; the summary; and the
+//! exit code. Failures are told at once, on stderr. Must never put anything but results on stdout.
+
+use std::time::Instant;
+
+use haul::redact::escape_control as show;
+use haul::{
+    Change, Difference, ErrorKind, Haul, InOrder, Outcome, Report, Settled, Skip, Summary,
+    TransferHandle,
+};
+use serde_json::{Value, json};
+
+use crate::exit::{self, Exit};
+use crate::output;
+use crate::render::{self, Listener, Say};
+use crate::session::Session;
+use crate::size::{grouped, human, human_rate};
+
+/// What is done to many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Copy,
+    Move,
+    Publish,
+    Remove,
+    Check,
+}
+
+/// How to tell what was done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Telling {
+    pub(crate) verb: Verb,
+    /// Only what would be done.
+    pub(crate) dry_run: bool,
+    /// Nothing to do is an answer, not a mistake: for trees that are equal, and for shares.
+    pub(crate) may_be_empty: bool,
+}
+
+/// Runs a job of many to its end and tells what it did.
+pub(crate) async fn run(
+    haul: &Haul,
+    job: TransferHandle<Summary>,
+    session: &Session,
+    telling: Telling,
+) -> anyhow::Result<Exit> {
+    let (tally, meter, started) = (job.tally(), job.meter(), Instant::now());
+    let common = &session.common;
+    let mut results =
+        Results { telling, json: common.json, verbose: common.verbose > 0, ..Results::default() };
+    let result = render::follow_many(haul, job, session, &mut results).await;
+    let summary = match &result {
+        Ok(summary) => *summary,
+        // A job that was cut short has done what it has done.
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(exit::code(e.kind())),
+        Err(_) => {
+            let mut summary = tally.snapshot();
+            (summary.retried, summary.elapsed) = (meter.snapshot().retried, started.elapsed());
+            summary
+        }
+    };
+    if common.json {
+        output::result(&object_of(&summary).to_string())?;
+    } else if session.tells() && (result.is_ok() || summary.settled() > 0) {
+        let stopped = matches!(&result, Err(e) if e.kind() == ErrorKind::Cancelled);
+        let so_far = if stopped { "haul: stopped with " } else { "" };
+        output::note(&format!("{so_far}{}", line_of(&summary, telling)));
+    }
+    result?;
+    Ok(results.exit(&summary))
+}
+
+/// Turns items that are over into lines.
+#[derive(Debug)]
+struct Results {
+    telling: Telling,
+    json: bool,
+    verbose: bool,
+    order: InOrder,
+    failure: Option<ErrorKind>,
+}
+
+impl Default for Results {
+    fn default() -> Self {
+        let telling = Telling { verb: Verb::Copy, dry_run: false, may_be_empty: false };
+        Self { telling, json: false, verbose: false, order: InOrder::default(), failure: None }
+    }
+}
+
+impl Listener for Results {
+    fn settled(&mut self, settled: Settled, say: &mut Say) {
+        if let Outcome::Failed(e) = &settled.outcome {
+            self.failure = Some(e.kind());
+            say.asides.push(output::error_line(&exit::line(e)));
+            if self.verbose {
+                say.asides.extend(exit::causes(e));
+            }
+        }
+        for settled in self.order.push(settled) {
+            self.tell(&settled, say);
+        }
+    }
+
+    fn ended(&mut self, say: &mut Say) {
+        for settled in self.order.rest() {
+            self.tell(&settled, say);
+        }
+    }
+}
+
+impl Results {
+    fn tell(&self, settled: &Settled, say: &mut Say) {
+        if self.json {
+            say.result(&self.object(settled).to_string());
+        } else if let Some(line) = self.line(settled) {
+            say.result(&line);
+        }
+    }
+
+    /// The line of an item, if it is worth one. Links go out raw: they are what was asked for.
+    fn line(&self, settled: &Settled) -> Option<String> {
+        let Settled { from, to, link, outcome, .. } = settled;
+        let (from, to) = (show(from), show(to));
+        let publishes = self.telling.verb == Verb::Publish;
+        match (outcome, link) {
+            (Outcome::Copied(_) | Outcome::Skipped(_) | Outcome::Linked, Some(link))
+                if publishes =>
+            {
+                Some(link.0.clone())
+            }
+            (Outcome::Copied(_) | Outcome::Linked, _) => Some(format!("{from} -> {to}")),
+            (Outcome::Removed, _) => Some(format!("removed {from}")),
+            (Outcome::Would(Change::Copy), _) => Some(format!("would copy {from} -> {to}")),
+            (Outcome::Would(Change::Move), _) => Some(format!("would move {from} -> {to}")),
+            (Outcome::Would(Change::Remove), _) => Some(format!("would remove {from}")),
+            (Outcome::Skipped(why), _) => self.verbose.then(|| format!("skipped {from}: {why}")),
+            (Outcome::Same(how), _) => self.verbose.then(|| format!("same {from} ({how})")),
+            (Outcome::Differs(how), _) => {
+                let place = if settled.from.is_empty() { to } else { from };
+                Some(format!("{place}: {how}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The JSON object of an item.
+    fn object(&self, settled: &Settled) -> Value {
+        let Settled { from, to, size, link, outcome, .. } = settled;
+        let mut line = json!({"type": self.kind(outcome)});
+        match outcome {
+            Outcome::Removed | Outcome::Would(Change::Remove) => line["location"] = json!(from),
+            _ => {
+                line["from"] = json!(from);
+                line["to"] = json!(to);
+            }
+        }
+        if let Some(size) = size {
+            line["bytes"] = json!(size);
+        }
+        if let Some(link) = link {
+            line["url"] = json!(link.0);
+        }
+        match outcome {
+            Outcome::Copied(report) => facts(report, &mut line),
+            Outcome::Skipped(why) => line["reason"] = json!(reason(*why)),
+            Outcome::Same(how) => line["verified"] = json!(how.to_string()),
+            Outcome::Differs(how) => line["difference"] = json!(difference(*how)),
+            Outcome::Failed(e) => {
+                line["error"] = json!({
+                    "kind": snake(&format!("{:?}", e.kind())), "message": e.to_string(),
+                    "hint": e.hint(),
+                });
+            }
+            _ => {}
+        }
+        line
+    }
+
+    fn kind(&self, outcome: &Outcome) -> &'static str {
+        match outcome {
+            Outcome::Copied(_) if self.telling.verb == Verb::Move => "moved",
+            Outcome::Copied(_) => "copied",
+            Outcome::Skipped(_) => "skipped",
+            Outcome::Removed => "removed",
+            Outcome::Would(Change::Copy) => "would_copy",
+            Outcome::Would(Change::Move) => "would_move",
+            Outcome::Would(Change::Remove) => "would_remove",
+            Outcome::Same(_) => "same",
+            Outcome::Differs(_) => "differs",
+            Outcome::Linked => "link",
+            Outcome::Failed(_) => "failed",
+            _ => "other",
+        }
+    }
+
+    /// U0.1: an item that failed is never a success.
+    fn exit(&self, summary: &Summary) -> Exit {
+        match (summary.found, summary.failed, self.failure) {
+            _ if summary.differing > 0 => Exit::Verification,
+            (1, 1, Some(kind)) => exit::code(kind),
+            (_, 1.., _) => Exit::Failed,
+            (0, ..) if !self.telling.may_be_empty => {
+                output::error("nothing matched (a look at what is there: haul ls)");
+                Exit::NotFound
+            }
+            _ => Exit::Done,
+        }
+    }
+}
+
+/// What is known about a finished copy.
+pub(crate) fn facts(report: &Report, line: &mut Value) {
+    line["bytes"] = json!(report.bytes);
+    line["seconds"] = json!(report.elapsed.as_secs_f64());
+    line["retried"] = json!(report.retried);
+    line["verified"] = json!(report.verified.to_string());
+    line["etag"] = json!(report.etag.as_deref().map(|e| e.trim_matches('"')));
+    line["version_id"] = json!(report.version_id);
+}
+
+fn reason(skip: Skip) -> &'static str {
+    match skip {
+        Skip::Exists => "exists",
+        Skip::Same(_) => "same",
+        _ => "other",
+    }
+}
+
+fn difference(difference: Difference) -> &'static str {
+    match difference {
+        Difference::MissingAtDestination => "missing_at_destination",
+        Difference::MissingAtSource => "missing_at_source",
+        Difference::Size => "size",
+        Difference::Content => "content",
+        _ => "other",
+    }
+}
+
+/// `AccessDenied` as JSON spells it: `access_denied`.
+fn snake(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
+fn object_of(s: &Summary) -> Value {
+    json!({
+        "type": "summary", "found": s.found, "copied": s.copied, "skipped": s.skipped,
+        "removed": s.removed, "same": s.same, "differing": s.differing, "missing": s.missing,
+        "failed": s.failed, "bytes": s.bytes, "seconds": s.elapsed.as_secs_f64(),
+        "retried": s.retried, "complete": s.complete,
+    })
+}
+
+/// S0.12: the summary for people.
+fn line_of(s: &Summary, telling: Telling) -> String {
+    let would = if telling.dry_run { "would be " } else { "" };
+    let mut parts = Vec::new();
+    let mut part = |n: u64, what: &str, always: bool| {
+        if n > 0 || always {
+            parts.push(format!("{} {what}", grouped(n)));
+        }
+    };
+    let copied = match telling.verb {
+        Verb::Move => format!("{would}moved"),
+        Verb::Publish if s.copied > 0 && s.bytes == 0 && s.skipped == 0 => "linked".to_owned(),
+        Verb::Publish => format!("{would}uploaded"),
+        _ => format!("{would}copied"),
+    };
+    let copied = if s.bytes > 0 { format!("{copied} ({})", human(s.bytes)) } else { copied };
+    match telling.verb {
+        Verb::Check => {
+            part(s.same, "the same", true);
+            part(s.differing, "different", true);
+        }
+        Verb::Remove => part(s.removed, &format!("{would}removed"), true),
+        _ => {
+            part(s.copied, &copied, true);
+            part(s.skipped, "skipped", false);
+            part(s.removed, &format!("{would}removed"), false);
+        }
+    }
+    part(s.missing, "not found", false);
+    part(s.failed.saturating_sub(s.missing), "failed", false);
+    let time = s.elapsed.as_secs_f64();
+    let rate = match s.bytes {
+        bytes if bytes > 0 && !telling.dry_run => format!(" ({})", human_rate(bytes, s.elapsed)),
+        _ => String::new(), // nothing moved
+    };
+    let retried = match s.retried {
+        0 => String::new(),
+        1 => ", 1 retry".to_owned(),
+        n => format!(", {} retries", grouped(n)),
+    };
+    format!("{} in {time:.1} s{rate}{retried}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn telling(verb: Verb) -> Telling {
+        Telling { verb, dry_run: false, may_be_empty: false }
+    }
+
+    /// S0.12.
+    #[test]
+    fn the_summary_adds_up() {
+        let mut s = Summary::default();
+        (s.found, s.copied, s.skipped, s.failed) = (1004, 1000, 3, 1);
+        (s.bytes, s.retried, s.elapsed) = (1000 << 14, 2, Duration::from_millis(2100));
+        assert_eq!(
+            line_of(&s, telling(Verb::Copy)),
+            "1,000 copied (15.6 MiB), 3 skipped, 1 failed in 2.1 s (7.4 MiB/s), 2 retries"
+        );
+        let dry = Telling { dry_run: true, ..telling(Verb::Copy) };
+        assert!(line_of(&s, dry).starts_with("1,000 would be copied (15.6 MiB), 3 skipped"));
+        assert!(line_of(&s, telling(Verb::Publish)).starts_with("1,000 uploaded (15.6 MiB), 3 s"));
+        (s.missing, s.failed) = (1, 2);
+        assert!(line_of(&s, telling(Verb::Copy)).contains("1 not found, 1 failed"));
+    }
+
+    /// U0.1.
+    #[test]
+    fn exit_codes() {
+        let mut results = Results { telling: telling(Verb::Copy), ..Results::default() };
+        let of = |found, failed| {
+            let mut s = Summary::default();
+            (s.found, s.failed) = (found, failed);
+            s
+        };
+        assert_eq!(results.exit(&of(2, 0)), Exit::Done);
+        assert_eq!(results.exit(&of(0, 0)), Exit::NotFound);
+        results.failure = Some(ErrorKind::AccessDenied);
+        assert_eq!(results.exit(&of(1, 1)), Exit::AccessDenied);
+        assert_eq!(results.exit(&of(2, 1)), Exit::Failed);
+        results.telling.may_be_empty = true;
+        assert_eq!(results.exit(&of(0, 0)), Exit::Done);
+    }
+
+    #[test]
+    fn kinds_of_errors_in_json() {
+        assert_eq!(snake("AccessDenied"), "access_denied");
+        assert_eq!(snake("Io"), "io");
+    }
+}

@@ -1,0 +1,138 @@
+//! Progress of many on a terminal: what it shows, and that it stays out of the results.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use haul_testkit::{Fault, Op, Rule};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::harness::{MIB, World, within};
+
+/// A terminal of 100 columns and 30 rows: its end for a program, and what has been drawn on it.
+fn terminal() -> (File, Arc<Mutex<String>>) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let size = Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&master, size).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let screen: Arc<Mutex<String>> = Arc::default();
+    let drawn = Arc::clone(&screen);
+    std::thread::spawn(move || {
+        let (mut master, mut buffer) = (File::from(master), [0; 4096]);
+        // An error says that the last program has closed its end.
+        while let Ok(n @ 1..) = master.read(&mut buffer) {
+            drawn.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+    });
+    (slave, screen)
+}
+
+async fn drawn(screen: &Mutex<String>, text: &str) {
+    for _ in 0..3000 {
+        if screen.lock().unwrap().contains(text) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("no {text:?} on the screen: {:?}", screen.lock().unwrap());
+}
+
+/// S0.10: a bar for each item in flight, moving with its bytes; S0.31, S0.32: speed and time left
+/// of all; U0.2: results stay clean.
+#[tokio::test]
+async fn items_in_flight_have_bars_and_results_are_pure() {
+    let world = World::new().await;
+    for i in 0..50 {
+        world.file(format!("t/{i:02}.small"), "x");
+    }
+    world.file("t/held-one.bin", vec![1; 20 * MIB]);
+    world.file("t/held-two.bin", vec![1; 20 * MIB]);
+    let hold = |key| Rule::on(Op::UploadPart).key(key).nth(2).then(Fault::Stall);
+    let one = world.server.faults().add(hold("t/held-one.bin"));
+    let two = world.server.faults().add(hold("t/held-two.bin"));
+    let (slave, screen) = terminal();
+    let run =
+        world.haul(["cp", "-r", "t", "s3://bucket/"]).env("TERM", "xterm").stderr(slave).spawn();
+    drawn(&screen, "held-one.bin").await;
+    drawn(&screen, "held-two.bin").await;
+    drawn(&screen, "50/52").await;
+    {
+        let seen = screen.lock().unwrap();
+        assert!(seen.contains('━') && seen.contains("%  ") && seen.contains("/s"), "{seen}");
+    }
+    one.release();
+    two.release();
+    let done = run.end().await;
+    assert_eq!(done.ok().out().lines().count(), 52);
+    assert!(!done.out().contains('\u{1b}') && !done.out().contains('━'), "{done}");
+    assert!(done.out().lines().is_sorted(), "{done}");
+    drawn(&screen, "52 copied (40.0 MiB) in ").await;
+}
+
+/// On one terminal, lines and bars take turns: no line is cut in two.
+#[tokio::test]
+async fn one_terminal_for_both() {
+    let world = World::new().await;
+    for i in 0..30 {
+        world.file(format!("t/{i:02}"), "x");
+    }
+    world.file("t/held", vec![1; 20 * MIB]);
+    let hold = Rule::on(Op::UploadPart).key("t/held").nth(2).then(Fault::Stall);
+    let stalled = world.server.faults().add(hold);
+    let (slave, screen) = terminal();
+    let out = slave.try_clone().unwrap();
+    let run = world
+        .haul(["cp", "-r", "t", "s3://bucket/"])
+        .env("TERM", "xterm")
+        .stderr(slave)
+        .stdout(out)
+        .spawn();
+    drawn(&screen, "30/31").await;
+    stalled.release();
+    run.end().await.ok();
+    drawn(&screen, "31 copied (20.0 MiB) in ").await;
+    let seen = screen.lock().unwrap();
+    for i in 0..30 {
+        let line = format!("t/{i:02} -> s3://bucket/t/{i:02}\r\n");
+        assert_eq!(seen.matches(&line).count(), 1, "{line}: {seen}");
+    }
+}
+
+/// Plain progress of many: a line every few seconds with items and bytes.
+#[tokio::test]
+async fn plain_lines_count_items() {
+    let world = World::new().await;
+    world.file("t/a", "x");
+    world.file("t/held", vec![1; 20 * MIB]);
+    let hold = Rule::on(Op::UploadPart).key("t/held").nth(2).then(Fault::Stall);
+    let stalled = world.server.faults().add(hold);
+    let args = ["cp", "-r", "--progress", "plain", "t", "s3://bucket/"];
+    let mut run = world.haul(args).spawn_watched();
+    let mut said = BufReader::new(run.child.stderr.take().unwrap()).lines();
+    let first = within("a line", said.next_line()).await.unwrap().unwrap();
+    stalled.release();
+    assert!(first.starts_with("1 of 2 items: ") && first.contains(" of 20.0 MiB ("), "{first}");
+    within("its end", async { while said.next_line().await.unwrap().is_some() {} }).await;
+    run.end().await.ok();
+}
+
+#[tokio::test]
+async fn progress_of_many_as_json() {
+    let world = World::new().await;
+    world.file("t/a", "x");
+    world.file("t/b", "y");
+    let args = ["cp", "-r", "--progress", "json", "t", "s3://bucket/"];
+    let done = world.haul(args).run().await;
+    let said: Vec<serde_json::Value> =
+        done.ok().err.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let of = |kind: &str| said.iter().filter(|l| l["type"] == kind).count();
+    assert_eq!((of("started"), of("done")), (2, 2), "{done}");
+    let last = said.iter().rfind(|l| l["type"] == "progress").unwrap();
+    assert_eq!((&last["items"]["found"], &last["items"]["over"]), (&2.into(), &2.into()), "{done}");
+}

@@ -1,0 +1,332 @@
+//! What a failed request means.
+//!
+//! Owns the mapping from status codes and broken connections to [`Error`], and with it which
+//! failures the engine may retry. A server's own words are taken from S3-like error documents only:
+//! HTML pages are no messages. Must never quote a URL that it was not given as an [`Address`].
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use haul_core::{Error, ErrorKind, Op, Retry};
+use http::header::{DATE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::address::{Address, Signed};
+use crate::body::drain;
+use crate::connect::TooSlow;
+
+/// Understands an answer that is not the one that was hoped for.
+pub(crate) async fn refusal(op: Op, address: &Address, answer: Response<Incoming>) -> Error {
+    let (head, body) = answer.into_parts();
+    let document = String::from_utf8_lossy(&drain(body).await).into_owned();
+    let refused = Refusal {
+        status: head.status,
+        code: element(&document, "Code"),
+        message: element(&document, "Message"),
+        pause: retry_after(&head.headers),
+    };
+    refused.understand(op, address, &head.headers)
+}
+
+/// The text of an XML element without markup in it.
+fn element<'a>(document: &'a str, name: &str) -> Option<&'a str> {
+    let rest = document.split_once(&format!("<{name}>"))?.1;
+    let text = rest.split_once('<')?.0.trim();
+    (!text.is_empty() && text.len() <= 300).then_some(text)
+}
+
+/// `Retry-After`: seconds, or a date, which is compared with the server's own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let now = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default())
+}
+
+/// An answer, reduced to what its meaning depends on.
+struct Refusal<'a> {
+    status: StatusCode,
+    code: Option<&'a str>,
+    message: Option<&'a str>,
+    pause: Option<Duration>,
+}
+
+impl Refusal<'_> {
+    fn understand(&self, op: Op, address: &Address, headers: &HeaderMap) -> Error {
+        let make = |kind, detail: &str| Error::new(kind, op, address.shown(), detail);
+        let writing = op == Op::Write;
+        let slow = matches!(self.code, Some("SlowDown" | "Throttling" | "TooManyRequests"));
+        match self.status.as_u16() {
+            _ if self.code == Some("ConditionalRequestConflict") => {
+                make(ErrorKind::Server, &self.words()).with_retry(Retry::Backoff)
+            }
+            404 | 410 => {
+                make(ErrorKind::NotFound, &format!("there is nothing ({})", self.number()))
+            }
+            401 | 403 => self.denied(op, address),
+            407 => make(ErrorKind::AccessDenied, "the proxy wants a user and a password")
+                .with_hint("they go into HTTPS_PROXY, before the host: USER:PASSWORD@HOST"),
+            400 if matches!(self.code, Some("ExpiredToken" | "InvalidToken")) => {
+                self.denied(op, address)
+            }
+            408 => make(ErrorKind::Stalled, &self.words()).with_retry(Retry::Backoff),
+            409 if writing => make(ErrorKind::Rejected, &self.words())
+                .with_hint("does the folder that it goes into exist?"),
+            412 if writing => make(ErrorKind::AlreadyExists, "it exists already"),
+            412 => make(ErrorKind::SourceChanged, "it was replaced while it was being read"),
+            416 => make(ErrorKind::SourceChanged, "it became shorter while it was being read"),
+            413 | 507 => make(ErrorKind::NoSpace, &self.words()),
+            429 => make(ErrorKind::Throttled, &self.words()).with_retry(self.retry()),
+            405 | 501 | 505 => make(ErrorKind::Unsupported, &self.words()),
+            503 if slow => make(ErrorKind::Throttled, &self.words()).with_retry(self.retry()),
+            500..=599 => make(ErrorKind::Server, &self.words()).with_retry(self.retry()),
+            300..=399 => redirected(op, address, self.status, headers),
+            200..=299 => make(ErrorKind::Protocol, &format!("an answer of {}", self.number())),
+            _ => make(ErrorKind::Rejected, &self.words()),
+        }
+    }
+
+    fn denied(&self, op: Op, address: &Address) -> Error {
+        let denied = Error::new(ErrorKind::AccessDenied, op, address.shown(), self.words());
+        if op == Op::Write && address.signs("content-type") {
+            return denied.with_hint(
+                "the link is for one content type: give it with --content-type; or has it expired?",
+            );
+        }
+        if address.signed() != Signed::No {
+            let hint = "a signed link works for a while, for one method and one set of headers: \
+                        has it expired?";
+            return denied.with_hint(hint);
+        }
+        if address.authorization.is_none() && self.status == StatusCode::UNAUTHORIZED {
+            return denied.with_hint(
+                "a user and a password go into the URL, before the host: USER:PASSWORD@HOST",
+            );
+        }
+        denied
+    }
+
+    fn retry(&self) -> Retry {
+        self.pause.map_or(Retry::Backoff, Retry::After)
+    }
+
+    fn number(&self) -> String {
+        match self.status.canonical_reason() {
+            Some(reason) => format!("{} {reason}", self.status.as_u16()),
+            None => self.status.as_u16().to_string(),
+        }
+    }
+
+    fn words(&self) -> String {
+        match (self.code, self.message) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (Some(code), None) => format!("the server answered {} {code}", self.status.as_u16()),
+            _ => format!("the server answered {}", self.number()),
+        }
+    }
+}
+
+/// A redirect that is not followed: an upload's, or one without a destination.
+fn redirected(op: Op, address: &Address, status: StatusCode, headers: &HeaderMap) -> Error {
+    let location = headers.get(LOCATION).and_then(|l| l.to_str().ok());
+    let next = location.and_then(|l| address.redirected(op, l).ok());
+    let to = next.map_or("nowhere".to_owned(), |next| next.origin());
+    let what = format!("it redirects to {to} ({})", status.as_u16());
+    let error = Error::new(ErrorKind::Rejected, op, address.shown(), what);
+    if op == Op::Write {
+        error.with_hint("uploads follow no redirects: give the final URL")
+    } else {
+        error
+    }
+}
+
+/// An answer that makes no sense, for now.
+pub(crate) fn nonsense(op: Op, address: &Address, what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Protocol, op, address.shown(), what).with_retry(Retry::Backoff)
+}
+
+/// A request that got no answer, or a body that broke off.
+pub(crate) fn broken(op: Op, address: &Address, e: impl StdError + Send + Sync + 'static) -> Error {
+    let understood = undelivered(op, address, &e);
+    understood.with_source(e)
+}
+
+fn undelivered(op: Op, address: &Address, e: &(dyn StdError + 'static)) -> Error {
+    let make = |kind, detail: &str| Error::new(kind, op, address.shown(), detail);
+    let connecting = causes(e).any(|c| {
+        c.downcast_ref::<hyper_util::client::legacy::Error>()
+            .is_some_and(hyper_util::client::legacy::Error::is_connect)
+    });
+    if let Some(tls) = causes(e).find_map(|c| c.downcast_ref::<rustls::Error>()) {
+        return no_tls(op, address, tls);
+    }
+    if !connecting {
+        let detail = format!("the connection broke: {}", root_cause(e));
+        return make(ErrorKind::Protocol, &detail).with_retry(Retry::Backoff);
+    }
+    let says = |what: &str| causes(e).any(|c| c.to_string().contains(what));
+    if says("proxy authorization required") {
+        return make(ErrorKind::AccessDenied, "the proxy wants a user and a password")
+            .with_hint("they go into HTTPS_PROXY, before the host: USER:PASSWORD@HOST");
+    }
+    if says("are not supported") {
+        return make(ErrorKind::Unsupported, &root_cause(e)).with_hint("HTTPS_PROXY, NO_PROXY");
+    }
+    let no_connection = |detail: &str| make(ErrorKind::Connect, detail).with_retry(Retry::Backoff);
+    let timed_out = |e: &std::io::Error| e.kind() == std::io::ErrorKind::TimedOut;
+    let slow = causes(e)
+        .any(|c| c.is::<TooSlow>() || c.downcast_ref::<std::io::Error>().is_some_and(timed_out));
+    if slow {
+        return no_connection(&TooSlow.to_string());
+    }
+    if says("tunnel error") {
+        let detail = format!("the proxy does not connect us: {}", root_cause(e));
+        return no_connection(&detail).with_hint("HTTPS_PROXY names the proxy");
+    }
+    no_connection(&root_cause(e)).with_hint("is the host right, and does the server run?")
+}
+
+/// TLS fails the same way next time.
+fn no_tls(op: Op, address: &Address, e: &rustls::Error) -> Error {
+    use rustls::CertificateError as C;
+    let make = |detail: &str| Error::new(ErrorKind::Connect, op, address.shown(), detail);
+    match e {
+        rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
+            make("the server's certificate has expired")
+                .with_hint("or is this machine's clock wrong?")
+        }
+        rustls::Error::InvalidCertificate(C::UnknownIssuer) => {
+            make("the server's certificate is from nobody that this system trusts")
+                .with_hint("SSL_CERT_FILE names a file of certificates to trust")
+        }
+        rustls::Error::InvalidCertificate(
+            C::NotValidForName | C::NotValidForNameContext { .. },
+        ) => make("the server's certificate is for another host"),
+        rustls::Error::InvalidMessage(_) => {
+            make("the server does not speak TLS").with_hint("is it an http:// URL?")
+        }
+        e => make(&format!("no encrypted connection: {e}")),
+    }
+}
+
+/// An error and what caused it. What stands inside an I/O error is one of them, which
+/// [`StdError::source`] leaves out.
+fn causes<'a>(
+    e: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(e);
+    std::iter::from_fn(move || {
+        let e = next?;
+        let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = inner.map_or_else(|| e.source(), |inner| Some(inner as &(dyn StdError + 'static)));
+        Some(e)
+    })
+}
+
+/// The innermost cause, without "(os error N)".
+fn root_cause(e: &(dyn StdError + 'static)) -> String {
+    let text = causes(e).last().map(ToString::to_string).unwrap_or_default();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(url: &str) -> Address {
+        Address::new(url::Url::parse(url).unwrap())
+    }
+
+    fn of(status: u16, code: Option<&str>, op: Op) -> Error {
+        let status = StatusCode::from_u16(status).unwrap();
+        let pause = Some(Duration::from_secs(7));
+        Refusal { status, code, message: None, pause }.understand(
+            op,
+            &address("https://h/k"),
+            &HeaderMap::new(),
+        )
+    }
+
+    /// Only what another try can help is retried.
+    #[test]
+    fn answers_are_classified() {
+        use ErrorKind as K;
+        let after = Retry::After(Duration::from_secs(7));
+        for (status, code, op, kind, retry) in [
+            (404, None, Op::Open, K::NotFound, Retry::Never),
+            (410, None, Op::Open, K::NotFound, Retry::Never),
+            (401, None, Op::Open, K::AccessDenied, Retry::Never),
+            (403, Some("AccessDenied"), Op::Open, K::AccessDenied, Retry::Never),
+            (407, None, Op::Open, K::AccessDenied, Retry::Never),
+            (400, Some("ExpiredToken"), Op::Write, K::AccessDenied, Retry::Never),
+            (400, None, Op::Open, K::Rejected, Retry::Never),
+            (405, None, Op::Write, K::Unsupported, Retry::Never),
+            (408, None, Op::Write, K::Stalled, Retry::Backoff),
+            (409, None, Op::Write, K::Rejected, Retry::Never),
+            (409, Some("ConditionalRequestConflict"), Op::Write, K::Server, Retry::Backoff),
+            (412, None, Op::Read, K::SourceChanged, Retry::Never),
+            (412, None, Op::Write, K::AlreadyExists, Retry::Never),
+            (413, Some("EntityTooLarge"), Op::Write, K::NoSpace, Retry::Never),
+            (416, None, Op::Read, K::SourceChanged, Retry::Never),
+            (418, None, Op::Read, K::Rejected, Retry::Never),
+            (429, None, Op::Read, K::Throttled, after),
+            (500, None, Op::Read, K::Server, after),
+            (503, None, Op::Read, K::Server, after),
+            (503, Some("SlowDown"), Op::Read, K::Throttled, after),
+            (501, None, Op::Write, K::Unsupported, Retry::Never),
+            (204, None, Op::Open, K::Protocol, Retry::Never),
+            (302, None, Op::Write, K::Rejected, Retry::Never),
+        ] {
+            let e = of(status, code, op);
+            assert_eq!((e.kind(), e.retry()), (kind, retry), "{status} {code:?} {op:?}");
+        }
+    }
+
+    #[test]
+    fn hints_fit_the_url() {
+        let denied = |url: &str, status| {
+            let status = StatusCode::from_u16(status).unwrap();
+            let e = Refusal { status, code: None, message: None, pause: None }.understand(
+                Op::Open,
+                &address(url),
+                &HeaderMap::new(),
+            );
+            assert_eq!(e.kind(), ErrorKind::AccessDenied);
+            e.hint().unwrap_or_default().to_owned()
+        };
+        assert!(denied("https://h/k?X-Amz-Expires=1&X-Amz-Signature=s", 403).contains("expired"));
+        assert!(denied("https://h/k", 401).contains("USER:PASSWORD"));
+        assert_eq!(denied("https://me:pw@h/k", 401), "");
+        assert_eq!(denied("https://h/k", 403), "");
+    }
+
+    #[test]
+    fn the_pause_is_in_seconds_or_until_a_date() {
+        let pause = |after: &'static str, date: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, after.parse().unwrap());
+            if let Some(date) = date {
+                headers.insert(DATE, date.parse().unwrap());
+            }
+            retry_after(&headers)
+        };
+        let (then, now) = ("Wed, 21 Oct 2015 07:28:30 GMT", "Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!(pause("12", None), Some(Duration::from_secs(12)));
+        assert_eq!(pause(then, Some(now)), Some(Duration::from_secs(30)));
+        assert_eq!(pause(now, Some(then)), Some(Duration::ZERO));
+        assert_eq!(pause(then, None), None);
+        assert_eq!(pause("soon", Some(now)), None);
+    }
+
+    #[test]
+    fn the_servers_words_come_from_its_document() {
+        let document = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message>";
+        assert_eq!(element(document, "Code"), Some("AccessDenied"));
+        assert_eq!(element(document, "Message"), Some("Request has expired"));
+        assert_eq!(element("<html><body>no</body>", "Code"), None);
+        assert_eq!(element("<Code>cut", "Code"), None);
+    }
+}

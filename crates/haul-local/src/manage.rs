@@ -1,0 +1,180 @@
+//! Folders and links beneath a destination, and removing what is there.
+//!
+//! Owns the operations that move no content. None of them follows a link beneath the root.
+
+use std::borrow::Borrow;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use haul_core::{Error, ErrorKind, Op, RelPath, Result};
+use rustix::fs::{AtFlags, FileType};
+use rustix::io::Errno;
+
+use crate::beneath::{self, Fault};
+use crate::root::DestinationRoot;
+use crate::{blocking, rename, staged};
+
+impl DestinationRoot {
+    /// Makes the folder `path` and those above it. One that is there stays as it is.
+    pub async fn make_folder(self: &Arc<Self>, path: impl Borrow<RelPath> + Send) -> Result<()> {
+        self.at(Op::Write, path.borrow(), |root, path, location| {
+            root.make(path, false)
+                .map(|_| ())
+                .map_err(|error| root.blame(path, Fault { op: Op::Write, location, error }))
+        })
+        .await
+    }
+
+    /// Makes `path` a symbolic link to `target`, whatever that is: it is not looked at. A file or
+    /// link of that name is replaced as a whole if `overwrite` says so.
+    pub async fn make_symlink(
+        self: &Arc<Self>,
+        path: impl Borrow<RelPath> + Send,
+        target: impl AsRef<Path> + Send,
+        overwrite: bool,
+    ) -> Result<()> {
+        let target = target.as_ref().to_owned();
+        self.at(Op::Write, path.borrow(), move |root, path, location| {
+            let io = |e: Errno| Error::io(Op::Write, location, e.into());
+            let (parent, name) = split(path).ok_or_else(|| io(Errno::INVAL))?;
+            let made = root
+                .make(parent, false)
+                .map_err(|error| root.blame(parent, Fault { op: Op::Write, location, error }))?;
+            let folder = &*made.folder;
+            refuse_taken(folder, name, overwrite, location)?;
+            let temporary =
+                staged::unused_name(|temporary| rustix::fs::symlinkat(&target, folder, temporary))
+                    .map_err(io)?
+                    .0;
+            let renamed = staged::rename(folder, &temporary, name, overwrite);
+            if renamed.is_err() {
+                let _best_effort = rustix::fs::unlinkat(folder, &temporary, AtFlags::empty());
+            }
+            renamed.map_err(io)
+        })
+        .await
+    }
+
+    /// Removes the file or link `path`, or the empty folder if it ends in `/`.
+    pub async fn remove(self: &Arc<Self>, path: impl Borrow<RelPath> + Send) -> Result<()> {
+        let path = path.borrow();
+        let is_folder = path.as_bytes().ends_with(b"/");
+        self.at(Op::Remove, path, move |root, path, location| {
+            let io = |e: Errno| Error::io(Op::Remove, location, e.into());
+            let (parent, name) = split(path).ok_or_else(|| io(Errno::INVAL))?;
+            let folder = root
+                .find(parent)
+                .map_err(|error| root.blame(parent, Fault { op: Op::Remove, location, error }))?;
+            if is_folder {
+                return root.remove_folder(path).map_err(io);
+            }
+            rustix::fs::unlinkat(&*folder, name, AtFlags::empty()).map_err(|e| {
+                // Linux says "is a folder" and others say "not permitted".
+                if is_folder_at(&folder, name) { io(Errno::ISDIR) } else { io(e) }
+            })
+        })
+        .await
+    }
+
+    /// Removes the folders that `path` was in, from the deepest up, as far as nothing is in them.
+    pub async fn remove_empty_folders(
+        self: &Arc<Self>,
+        path: impl Borrow<RelPath> + Send,
+    ) -> Result<()> {
+        self.at(Op::Remove, path.borrow(), |root, path, location| {
+            for folder in path.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()) {
+                match root.remove_folder(folder) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    // Something is in it, or it is a mount point, or no folder at all.
+                    Err(
+                        Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::LOOP | Errno::NOTDIR,
+                    ) => break,
+                    Err(e) => return Err(Error::io(Op::Remove, location, e.into())),
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives what is at `from` the name `path` beneath the root, as [`rename`](crate::rename) does.
+    pub async fn rename_from(
+        self: &Arc<Self>,
+        from: impl AsRef<Path> + Send,
+        path: impl Borrow<RelPath> + Send,
+        overwrite: bool,
+    ) -> Result<bool> {
+        let from = from.as_ref().to_owned();
+        self.at(Op::Move, path.borrow(), move |root, path, location| {
+            let io = |e: Errno| Error::io(Op::Move, location, e.into());
+            let (parent, name) = split(path).ok_or_else(|| io(Errno::INVAL))?;
+            let here = from.to_string_lossy();
+            // Before folders are made for nothing.
+            rustix::fs::lstat(&from).map_err(|e| Error::io(Op::Move, &here, e.into()))?;
+            let made = root
+                .make(parent, false)
+                .map_err(|error| root.blame(parent, Fault { op: Op::Move, location, error }))?;
+            let to = (&*made.folder, Path::new(name));
+            rename::rename_at(&from, to, overwrite).or_else(|error| {
+                root.unmake(&made.made);
+                rename::explain(error, (&here, location), overwrite)
+            })
+        })
+        .await
+    }
+
+    /// Forces everything beneath the root to the disk, with what else is on that file system: at
+    /// the end of a tree, for its folders and links. Where the system cannot flush all of it, only
+    /// the root itself is.
+    pub async fn flush(self: &Arc<Self>) -> Result<()> {
+        let (this, location) = (Arc::clone(self), self.name_of("".as_ref()));
+        let at = location.clone();
+        crate::waiting(Op::Commit, &location, move || {
+            #[cfg(target_os = "linux")]
+            let flushed = rustix::fs::syncfs(this.fd());
+            #[cfg(not(target_os = "linux"))]
+            let flushed = rustix::fs::fsync(this.fd());
+            flushed.map_err(|e| Error::io(Op::Commit, at, e.into()))
+        })
+        .await
+    }
+
+    /// Runs `work` on `path`, if it can be beneath the root, off the async threads.
+    async fn at<T: Send + 'static>(
+        self: &Arc<Self>,
+        op: Op,
+        path: &RelPath,
+        work: impl FnOnce(&Self, &Path, &str) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let location = self.name_of(path.as_os_str());
+        let (root, path, at) = (Arc::clone(self), path.clone(), location.clone());
+        let work = move || work(&root, beneath::checked(&path, op, &at)?, &at);
+        blocking(op, &location, work).await
+    }
+}
+
+fn split(path: &Path) -> Option<(&Path, &std::ffi::OsStr)> {
+    Some((path.parent()?, path.file_name()?))
+}
+
+fn is_folder_at(folder: &OwnedFd, name: &std::ffi::OsStr) -> bool {
+    rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory)
+}
+
+fn refuse_taken(
+    folder: &OwnedFd,
+    name: &std::ffi::OsStr,
+    overwrite: bool,
+    location: &str,
+) -> Result<()> {
+    if is_folder_at(folder, name) {
+        return Err(Error::new(ErrorKind::Invalid, Op::Write, location, "it is a folder"));
+    }
+    let taken = || rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    if !overwrite && taken() {
+        return Err(Error::io(Op::Write, location, std::io::ErrorKind::AlreadyExists.into()));
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Moving within one file system.
+//!
+//! Owns a single rename, and removing what was moved by copying. It must never copy a byte: where a rename cannot do it, it says so, and the
+//! caller copies.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use haul_core::{Error, ErrorKind, Op, Result};
+use rustix::fs::CWD;
+use rustix::io::Errno;
+
+use crate::blocking;
+use crate::spot::make_folders;
+
+/// Gives what is at `from` the name `to`, whose missing folders are made. `Ok(false)` where the two
+/// are on different file systems, or the system cannot refuse to replace something. Nothing is
+/// flushed: after a power cut it has the one name or the other.
+///
+/// Two names of one file are not told apart by the system, which then does nothing: the caller
+/// makes sure that they are not.
+pub async fn rename(from: &Path, to: &Path, overwrite: bool) -> Result<bool> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    let location = from.to_string_lossy().into_owned();
+    blocking(Op::Move, &location, move || rename_now(&from, &to, overwrite)).await
+}
+
+/// Removes the file or link at `path`.
+pub async fn remove(path: &Path) -> Result<()> {
+    let (path, location) = (path.to_owned(), path.to_string_lossy().into_owned());
+    let at = location.clone();
+    let remove = move || std::fs::remove_file(path).map_err(|e| Error::io(Op::Remove, at, e));
+    blocking(Op::Remove, &location, remove).await
+}
+
+fn rename_now(from: &Path, to: &Path, overwrite: bool) -> Result<bool> {
+    let (from_text, to_text) = (from.to_string_lossy(), to.to_string_lossy());
+    // Before folders are made for nothing, and so that the message names the right one.
+    rustix::fs::lstat(from).map_err(|e| Error::io(Op::Move, &from_text, e.into()))?;
+    let parent = to.parent().filter(|p| !p.as_os_str().is_empty());
+    let made = parent.map(|parent| make_folders(parent, &to_text)).transpose()?;
+    rename_at(from, (CWD, to), overwrite).or_else(|error| {
+        for folder in made.iter().flatten() {
+            let _not_empty = std::fs::remove_dir(folder);
+        }
+        explain(error, (&from_text, &to_text), overwrite)
+    })
+}
+
+/// What an error of [`rename_at`] means, for the texts of both names.
+pub(crate) fn explain(error: Errno, (from, to): (&str, &str), overwrite: bool) -> Result<bool> {
+    let invalid = |what: &str| Err(Error::new(ErrorKind::Invalid, Op::Move, from, what));
+    match error {
+        Errno::XDEV => Ok(false),
+        Errno::NOSYS | Errno::OPNOTSUPP if !overwrite => Ok(false),
+        // File systems that cannot refuse say so as if the names were nested.
+        Errno::INVAL if !overwrite && !Path::new(to).starts_with(from) => Ok(false),
+        Errno::INVAL => invalid(&format!("{to} is inside of it")),
+        Errno::NOTEMPTY => invalid(&format!("{to} is a folder with something in it")),
+        Errno::ISDIR => invalid(&format!("{to} is a folder")),
+        Errno::NOTDIR => invalid(&format!("{to} is no folder")),
+        Errno::EXIST => {
+            Err(Error::new(ErrorKind::AlreadyExists, Op::Move, to, "it exists already"))
+        }
+        e => Err(Error::io(Op::Move, to, e.into())),
+    }
+}
+
+/// Renames to a name in an open folder. Blocking.
+pub(crate) fn rename_at(
+    from: &Path,
+    (folder, name): (impl AsFd, &Path),
+    overwrite: bool,
+) -> rustix::io::Result<bool> {
+    if overwrite {
+        return rustix::fs::renameat(CWD, from, folder, name).map(|()| true);
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        rustix::fs::renameat_with(CWD, from, folder, name, flags).map(|()| true)
+    }
+    #[cfg(not(target_os = "linux"))]
+    Err(Errno::NOSYS)
+}

@@ -1,0 +1,173 @@
+//! Removing objects.
+//!
+//! Owns DeleteObject and DeleteObjects. S3 does not say whether there was anything to remove; must
+//! never remove more than it was told to.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use aws_sdk_s3::config::http::HttpRequest;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt as _;
+use haul_core::{Error, ErrorKind, Op, Result, Retry};
+use md5::{Digest as _, Md5};
+
+use crate::ObjectId;
+use crate::client::S3Client;
+use crate::error::refused_key;
+
+/// Most keys in one request (API reference, DeleteObjects).
+pub const DELETE_LIMIT: usize = 1000;
+
+/// A key, and which version of it.
+type Doomed = (String, Option<String>);
+
+/// Removes an object. S3 does not say whether there was one: see [`stat`].
+pub async fn remove(client: &S3Client, object: &ObjectId) -> Result<()> {
+    let at = client.at(&object.bucket).await;
+    let request = at
+        .delete_object()
+        .bucket(&object.bucket)
+        .key(&object.key)
+        .set_version_id(object.version_id.clone());
+    let sent = client.asking(Op::Remove, object, request.send()).await?;
+    sent.map_err(|e| at.failure(Op::Remove, &object.to_string(), e))?;
+    Ok(())
+}
+
+/// Removes up to [`DELETE_LIMIT`] keys with as few requests as the store allows: the key, and the
+/// version if it is one version that has to go. Returns the index and the error of each that could not
+/// be removed; an error of the whole means that the request failed and may be made again.
+pub async fn remove_many(
+    client: &S3Client,
+    bucket: &str,
+    keys: &[(String, Option<String>)],
+) -> Result<Vec<(usize, Error)>> {
+    if keys.len() > DELETE_LIMIT {
+        let what = format!("{} keys at once are more than {DELETE_LIMIT}", keys.len());
+        return Err(Error::new(ErrorKind::Invalid, Op::Remove, ObjectId::new(bucket, ""), what));
+    }
+    let (mut batch, mut single) = (Vec::new(), Vec::new());
+    let alone = client.learned.no_delete_objects.load(Ordering::Relaxed);
+    for (index, (key, _)) in keys.iter().enumerate() {
+        if alone || !survives_xml(key) { single.push(index) } else { batch.push(index) }
+    }
+    let mut failed = Vec::new();
+    // The batch first: should it fail as a whole, nothing else was done yet.
+    if let [index] = batch[..] {
+        single.push(index);
+    } else if !batch.is_empty() {
+        match remove_batch(client, bucket, keys, &batch).await {
+            Ok(refused) => failed = refused,
+            Err(e) if e.kind() == ErrorKind::Unsupported => {
+                tracing::info!("this store has no DeleteObjects: removing one by one");
+                client.learned.no_delete_objects.store(true, Ordering::Relaxed);
+                single.append(&mut batch);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    let alone = single.into_iter().map(|index| async move {
+        let (key, version_id) = keys[index].clone();
+        let object = ObjectId { bucket: bucket.to_owned(), key, version_id };
+        remove(client, &object).await.err().map(|e| (index, e))
+    });
+    let mut alone = futures::stream::iter(alone).buffer_unordered(client.gate.limit());
+    while let Some(result) = alone.next().await {
+        failed.extend(result);
+    }
+    failed.sort_by_key(|(index, _)| *index);
+    Ok(failed)
+}
+
+/// One DeleteObjects request for the keys at `indices`.
+async fn remove_batch(
+    client: &S3Client,
+    bucket: &str,
+    keys: &[Doomed],
+    indices: &[usize],
+) -> Result<Vec<(usize, Error)>> {
+    let location = ObjectId::new(bucket, "");
+    let invalid = |e| {
+        Error::new(ErrorKind::Invalid, Op::Remove, &location, "the keys make no request")
+            .with_source(e)
+    };
+    let mut delete = Delete::builder().quiet(true);
+    for index in indices {
+        let (key, version) = &keys[*index];
+        let id = ObjectIdentifier::builder().key(key).set_version_id(version.clone());
+        delete = delete.objects(id.build().map_err(invalid)?);
+    }
+    let at = client.at(bucket).await;
+    let request = at
+        .delete_objects()
+        .bucket(bucket)
+        .delete(delete.build().map_err(invalid)?)
+        .customize()
+        .mutate_request(md5_instead);
+    let sent = client.asking(Op::Remove, &location, request.send()).await?;
+    let answer = sent.map_err(|e| at.failure(Op::Remove, &location.to_string(), e))?;
+    let refused = answer.errors.unwrap_or_default();
+    if refused.is_empty() {
+        return Ok(Vec::new());
+    }
+    let by_key: HashMap<_, _> = indices
+        .iter()
+        .map(|index| ((keys[*index].0.as_str(), keys[*index].1.as_deref()), *index))
+        .collect();
+    let mut failed = Vec::with_capacity(refused.len());
+    for error in refused {
+        let key = error.key().unwrap_or_default();
+        let version = error.version_id().filter(|v| !v.is_empty());
+        // Some stores name the version of a key that was asked for without one.
+        let index = by_key.get(&(key, version)).or_else(|| by_key.get(&(key, None)));
+        let Some(index) = index else {
+            let what = format!("the store complains about {key:?}, which was not to be removed");
+            return Err(Error::new(ErrorKind::Protocol, Op::Remove, &location, what)
+                .with_retry(Retry::Backoff));
+        };
+        let object = ObjectId::new(bucket, key).to_string();
+        failed.push((*index, refused_key(Op::Remove, &object, error.code(), error.message())));
+    }
+    Ok(failed)
+}
+
+/// S3 wants the body's integrity proved. `Content-MD5` is what every store has understood from the
+/// beginning; the SDK's CRC32 header is refused by some, and two proofs by others.
+fn md5_instead(request: &mut HttpRequest) {
+    let Some(body) = request.body().bytes() else { return };
+    let md5 = STANDARD.encode(Md5::digest(body));
+    let names: Vec<String> = request.headers().iter().map(|(name, _)| name.to_owned()).collect();
+    for name in names {
+        let checksum =
+            name.starts_with("x-amz-checksum-") || name == "x-amz-sdk-checksum-algorithm";
+        if checksum {
+            request.headers_mut().remove(&name);
+        }
+    }
+    request.headers_mut().insert("content-md5", md5);
+}
+
+/// Whether a key is the same after a way through XML 1.0, whatever the parser: no control characters,
+/// which have no place in it, no line ends, which are normalised, and no spaces that may be trimmed.
+fn survives_xml(key: &str) -> bool {
+    let plain = |c: char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{2028}');
+    key.chars().all(plain) && key.trim() == key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_xml_would_change_go_alone() {
+        for key in ["a\nb", "tab\t", "\u{1b}[31m", " a", "a ", "\u{85}", "\u{ffff}", "cr\r"] {
+            assert!(!survives_xml(key), "{key:?}");
+        }
+        for key in ["a b", "<&>\"'", "ünï", "\u{202e}", "\u{10ffff}", "a//b", "%00"] {
+            assert!(survives_xml(key), "{key:?}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Whether two things have the same content.
+//!
+//! Owns the evidence: sizes, checksums, ETags of one part and of many. No byte is read twice: what
+//! the other side can be compared by is found out first, and then a file is read once for that.
+
+use std::path::Path;
+
+use haul_core::handle::JobContext;
+use haul_core::{Algorithms, Difference, Engine, Op, Result, Verified};
+use haul_local::{Wanted, digest};
+use haul_s3::{ObjectId, ObjectInfo, S3Client, first_part_size, multipart_etag};
+
+/// What a comparison found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The same, as shown by this.
+    Same(Verified),
+    /// Not the same.
+    Differs(Difference),
+}
+
+impl Verdict {
+    fn of(equal: bool, by: Verified) -> Self {
+        if equal { Self::Same(by) } else { Self::Differs(Difference::Content) }
+    }
+}
+
+/// Asks about an object, by the retry policy.
+pub(crate) async fn look(
+    engine: &Engine,
+    cx: &JobContext,
+    client: &S3Client,
+    object: &ObjectId,
+) -> Result<ObjectInfo> {
+    let policy = engine.options().retry.first_contact();
+    let look = || haul_s3::stat(client, object, Op::Compare);
+    engine.retrying(policy, cx, &object.to_string(), look).await
+}
+
+/// What an ETag is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EtagKind {
+    /// The MD5 of the content.
+    Md5([u8; 16]),
+    /// The MD5 of the MD5s of so many parts.
+    Parts(u64),
+    /// Something else.
+    Opaque,
+}
+
+fn kind_of(etag: &str) -> EtagKind {
+    let (hex, parts) = match etag.split_once('-') {
+        Some((hex, parts)) => (hex, Some(parts)),
+        None => (etag, None),
+    };
+    let value = (hex.len() == 32).then(|| u128::from_str_radix(hex, 16).ok()).flatten();
+    match (value, parts.map(str::parse)) {
+        (Some(md5), None) => EtagKind::Md5(md5.to_be_bytes()),
+        (Some(_), Some(Ok(parts @ 1..))) => EtagKind::Parts(parts),
+        _ => EtagKind::Opaque,
+    }
+}
+
+/// Compares a file with an object that was looked at (U0.5).
+pub(crate) async fn file_with_object(
+    engine: &Engine,
+    cx: &JobContext,
+    path: &Path,
+    (client, object, info): (&S3Client, &ObjectId, &ObjectInfo),
+) -> Result<Verdict> {
+    let size = haul_local::Identity::at(path).await?.size;
+    if size != info.size {
+        return Ok(Verdict::Differs(Difference::Size));
+    }
+    if size == 0 {
+        return Ok(Verdict::Same(Verified::Size));
+    }
+    if let Some(theirs) = info.checksum {
+        let crc: Algorithms = [theirs.algorithm].into_iter().collect();
+        let ours = read(cx, path, Wanted { crc, ..Wanted::default() }).await?;
+        let equal = ours.sums.get(theirs.algorithm) == Some(theirs);
+        return Ok(Verdict::of(equal, Verified::Checksum(theirs.algorithm)));
+    }
+    let etag = info.etag.as_deref().filter(|_| client.quirks().etag_is_md5);
+    match etag.map_or(EtagKind::Opaque, kind_of) {
+        EtagKind::Md5(md5) => {
+            let ours = read(cx, path, Wanted { md5: true, ..Wanted::default() }).await?;
+            Ok(Verdict::of(ours.md5 == Some(md5), Verified::Etag))
+        }
+        EtagKind::Parts(parts) if client.quirks().multipart_etag => {
+            let policy = engine.options().retry;
+            let ask = || first_part_size(client, object);
+            let part = engine.retrying(policy, cx, &object.to_string(), ask).await?;
+            // Parts of equal size, or there is nothing to compute by.
+            let Some(part) = part.filter(|p| *p > 0 && size.div_ceil(*p) == parts) else {
+                return Ok(Verdict::Same(Verified::Size));
+            };
+            let wanted = Wanted { md5_parts: Some(part), ..Wanted::default() };
+            let ours = read(cx, path, wanted).await?;
+            let equal = Some(multipart_etag(&ours.md5_parts)) == info.etag;
+            Ok(Verdict::of(equal, Verified::Etag))
+        }
+        _ => Ok(Verdict::Same(Verified::Size)),
+    }
+}
+
+async fn read(cx: &JobContext, path: &Path, wanted: Wanted) -> Result<haul_local::Digests> {
+    let reading = digest(path, wanted, |_| ());
+    let read = cx.cancel.run_until_cancelled(reading).await;
+    read.unwrap_or_else(|| Err(haul_core::Error::cancelled(Op::Compare, path.display())))
+}
+
+/// Compares two files, both read once and at the same time.
+pub(crate) async fn files(cx: &JobContext, a: &Path, b: &Path) -> Result<Verdict> {
+    let wanted = Wanted { blake3: true, ..Wanted::default() };
+    let (a, b) = futures::try_join!(read(cx, a, wanted), read(cx, b, wanted))?;
+    if a.sums.len() != b.sums.len() {
+        return Ok(Verdict::Differs(Difference::Size));
+    }
+    Ok(Verdict::of(a.blake3 == b.blake3, Verified::Bytes))
+}
+
+/// Compares two objects by what their stores keep of them; `None` where that says nothing yet and a
+/// closer look may.
+pub(crate) fn objects(a: &ObjectInfo, b: &ObjectInfo) -> Verdict {
+    if a.size != b.size {
+        return Verdict::Differs(Difference::Size);
+    }
+    if let (Some(a), Some(b)) = (a.checksum, b.checksum)
+        && a.algorithm == b.algorithm
+    {
+        return Verdict::of(a == b, Verified::Checksum(a.algorithm));
+    }
+    etags(a.etag.as_deref(), b.etag.as_deref()).unwrap_or(Verdict::Same(Verified::Size))
+}
+
+/// Compares ETags: equal ones are the same content; different ones tell something only where both
+/// are plain MD5s.
+pub(crate) fn etags(a: Option<&str>, b: Option<&str>) -> Option<Verdict> {
+    let (a, b) = (a?, b?);
+    match (kind_of(a), kind_of(b)) {
+        (EtagKind::Md5(a), EtagKind::Md5(b)) => Some(Verdict::of(a == b, Verified::Etag)),
+        (EtagKind::Parts(_), EtagKind::Parts(_)) if a == b => Some(Verdict::Same(Verified::Etag)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etags_are_understood() {
+        let md5 = "0cc175b9c0f1b6a831c399e269772661";
+        assert!(matches!(kind_of(md5), EtagKind::Md5(_)));
+        assert_eq!(kind_of(&format!("{md5}-3")), EtagKind::Parts(3));
+        for opaque in ["", "xyz", "0cc175b9", &format!("{md5}-0"), &format!("{md5}-x")] {
+            assert_eq!(kind_of(opaque), EtagKind::Opaque, "{opaque}");
+        }
+        let same = Some(Verdict::Same(Verified::Etag));
+        assert_eq!(etags(Some(md5), Some(md5)), same);
+        let parts = format!("{md5}-2");
+        assert_eq!(etags(Some(&parts), Some(&parts)), same);
+        assert_eq!(etags(Some(&parts), Some(md5)), None);
+        let other = "1cc175b9c0f1b6a831c399e269772661";
+        assert_eq!(etags(Some(md5), Some(other)), Some(Verdict::Differs(Difference::Content)));
+    }
+}

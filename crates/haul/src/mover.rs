@@ -1,0 +1,380 @@
+//! Moving one item of many.
+//!
+//! Owns the way of one pick to its place below a destination: a file, a folder, a link, an object
+//! that the store copies by itself. Shared by cp, mv, sync and publish, so that a file moves alike
+//! whatever asked for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use haul_core::handle::JobContext;
+use haul_core::{
+    Attributes, Change, Engine, EntryKind, Error, ErrorKind, Event, Job, Op, Outcome, RelPath,
+    Report, Result, Settled, Skip, Source, Target,
+};
+use haul_http::{HttpClient, HttpSource};
+use haul_local::{DestinationRoot, Durability, LocalSource, LocalTarget};
+use haul_s3::{CopySpec, ObjectId, S3Client, S3Source, S3Target};
+
+use crate::dedupe::{Content, Dedupe, Hit};
+use crate::picks::{Origin, Pick};
+
+/// Where a tree goes.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// A folder of this machine; opened once, unless nothing is to be written.
+    Disk(PathBuf, Option<Arc<DestinationRoot>>),
+    /// A prefix in a store, with its slash.
+    Store { client: S3Client, bucket: String, prefix: String },
+}
+
+impl Place {
+    /// What a path below it is called.
+    pub(crate) fn name(&self, to: &RelPath) -> String {
+        match self {
+            // Not joined: an absolute name would hide where it was going to.
+            Self::Disk(root, _) => {
+                format!("{}/{to}", root.display().to_string().trim_end_matches('/'))
+            }
+            Self::Store { bucket, prefix, .. } => format!("s3://{bucket}/{prefix}{to}"),
+        }
+    }
+
+    /// The object that a path below it becomes.
+    pub(crate) fn object(&self, to: &RelPath) -> Result<ObjectId> {
+        let Self::Store { bucket, prefix, .. } = self else {
+            return Err(Error::new(ErrorKind::Invalid, Op::Begin, to, "it is no object"));
+        };
+        let Some(text) = to.to_str() else {
+            let what = "its name is not UTF-8, and S3 keys are";
+            return Err(Error::new(ErrorKind::Invalid, Op::Begin, self.name(to), what)
+                .with_hint("rename it, or copy it alone under another name"));
+        };
+        let key = format!("{prefix}{text}");
+        // 1,024 bytes: Amazon S3 User Guide, "Naming Amazon S3 objects".
+        if key.len() > 1024 {
+            let what = format!("the key would be {} bytes long, and S3 stops at 1,024", key.len());
+            return Err(Error::new(ErrorKind::Invalid, Op::Begin, self.name(to), what));
+        }
+        Ok(ObjectId::new(bucket, key))
+    }
+}
+
+/// What all items of a job share.
+#[derive(Debug, Clone)]
+pub(crate) struct Mover(pub(crate) Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) durability: Durability,
+    /// The store that objects come from, where there are any.
+    pub(crate) source: Option<S3Client>,
+    pub(crate) http: Option<HttpClient>,
+    pub(crate) to: Place,
+    /// Whether objects come from the store that they go to.
+    pub(crate) same_store: bool,
+    pub(crate) how: How,
+    pub(crate) dedupe: Option<Dedupe>,
+}
+
+/// What is done with each item.
+#[derive(Debug, Clone)]
+pub(crate) struct How {
+    pub(crate) attributes: Attributes,
+    pub(crate) overwrite: bool,
+    pub(crate) keep_times: bool,
+    pub(crate) remove_source: bool,
+    pub(crate) multipart_copy_above: u64,
+    pub(crate) dry_run: bool,
+}
+
+impl Mover {
+    /// Moves one item and says how that ended.
+    pub(crate) async fn settle(self, pick: Pick, cx: JobContext) -> Settled {
+        let (from, to) = (pick.from.to_string(), self.0.to.name(&pick.to));
+        let size = pick.entry.size;
+        let outcome = if self.0.how.dry_run {
+            self.rehearse(&pick)
+        } else {
+            self.try_one(&pick, &cx).await.unwrap_or_else(Outcome::Failed)
+        };
+        let settled = Settled::new(from, to, outcome);
+        if pick.seen { settled.sized(size) } else { settled }
+    }
+
+    /// A dry run finds what would fail for its name.
+    fn rehearse(&self, pick: &Pick) -> Outcome {
+        let named = match &self.0.to {
+            Place::Store { .. } => self.0.to.object(&pick.to).map(drop),
+            Place::Disk(..) => safe(pick, &self.0.to),
+        };
+        let change = if self.0.how.remove_source { Change::Move } else { Change::Copy };
+        named.map_or_else(Outcome::Failed, |()| Outcome::Would(change))
+    }
+
+    async fn try_one(&self, pick: &Pick, cx: &JobContext) -> Result<Outcome> {
+        let renames = self.0.how.remove_source && pick.entry.kind == EntryKind::File;
+        let renamed = if renames { self.renamed(pick).await } else { Ok(None) };
+        let (moved, gone) = match renamed {
+            Ok(None) => (self.copy(pick, cx).await, false),
+            Ok(Some(report)) => (Ok(report), true),
+            Err(e) => (Err(e), false),
+        };
+        let report = match moved {
+            Err(e) if !self.0.how.overwrite && e.kind() == ErrorKind::AlreadyExists => {
+                return Ok(Outcome::Skipped(Skip::Exists));
+            }
+            moved => moved?,
+        };
+        if self.0.how.remove_source && !gone {
+            self.remove_source(pick, cx).await?;
+        }
+        Ok(Outcome::Copied(Box::new(report)))
+    }
+
+    /// Copies one item to its place.
+    pub(crate) async fn copy(&self, pick: &Pick, cx: &JobContext) -> Result<Report> {
+        let shared = &*self.0;
+        match (&pick.entry.kind, &shared.to) {
+            (EntryKind::Folder, to) => self.folder(pick, to, cx).await,
+            (EntryKind::Symlink(target), Place::Disk(_, Some(root))) => {
+                let (rel, target) = (pick.to.clone(), target.clone());
+                root.make_symlink(rel, target, shared.how.overwrite).await?;
+                Ok(self.placed(pick, 0))
+            }
+            (EntryKind::Symlink(_), _) => {
+                let what = "it is a symbolic link, and a store has none";
+                Err(Error::new(ErrorKind::Unsupported, Op::Copy, &pick.from, what)
+                    .with_hint("--symlinks follow copies what it leads to"))
+            }
+            (_, Place::Store { client, .. }) => {
+                let object = shared.to.object(&pick.to)?;
+                self.into_store(pick, client, object, cx).await
+            }
+            (_, Place::Disk(path, root)) => {
+                let Some(root) = root else {
+                    let what = "it was not opened for writing";
+                    return Err(Error::new(ErrorKind::Io, Op::Begin, path.display(), what));
+                };
+                let durability = shared.durability.clone();
+                let target = LocalTarget::beneath(Arc::clone(root), pick.to.clone(), durability);
+                let target = match &pick.entry.etag {
+                    Some(etag) if shared.how.keep_times => target.with_origin(etag),
+                    _ => target,
+                };
+                self.through(pick, Arc::new(target), cx).await
+            }
+        }
+    }
+
+    /// An empty folder: made on a disk, a marker in a store.
+    async fn folder(&self, pick: &Pick, to: &Place, cx: &JobContext) -> Result<Report> {
+        match to {
+            Place::Disk(_, Some(root)) => {
+                root.make_folder(pick.to.clone()).await?;
+                Ok(self.placed(pick, 0))
+            }
+            Place::Store { client, .. } => {
+                let object = to.object(&pick.to)?;
+                let target = S3Target::new(client.clone(), object);
+                let source = Arc::new(crate::empty::Empty);
+                self.engine_run(source, Arc::new(target), Attributes::default(), cx).await
+            }
+            Place::Disk(..) => Ok(self.placed(pick, 0)),
+        }
+    }
+
+    async fn into_store(
+        &self,
+        pick: &Pick,
+        client: &S3Client,
+        object: ObjectId,
+        cx: &JobContext,
+    ) -> Result<Report> {
+        let shared = &*self.0;
+        if let (Origin::Object(from), true) = (&pick.from, shared.same_store) {
+            match self.within_store(client, from, &object, cx).await {
+                Err(e) if e.kind() == ErrorKind::Unsupported => {
+                    let text = format!(
+                        "the store cannot copy by itself ({}): copying through here",
+                        e.detail()
+                    );
+                    cx.events.send(Event::Note { text });
+                    let target = S3Target::new(client.clone(), object);
+                    // Reading and writing must not wait for each other at one gate.
+                    let source = S3Source::new(client.with_own_gate(), from.clone());
+                    let attributes = shared.how.attributes.clone();
+                    return self
+                        .engine_run(Arc::new(source), Arc::new(target), attributes, cx)
+                        .await;
+                }
+                copied => return copied,
+            }
+        }
+        if let (Some(dedupe), Origin::File(path)) = (&shared.dedupe, &pick.from)
+            && let Some(content) = dedupe.content(path, cx).await?
+        {
+            return self.deduped(pick, (client, &object), (dedupe, content), cx).await;
+        }
+        self.through(pick, Arc::new(S3Target::new(client.clone(), object)), cx).await
+    }
+
+    /// U1.3, S1.30: a copy within the store where it has the content already; else an upload that
+    /// is remembered.
+    async fn deduped(
+        &self,
+        pick: &Pick,
+        (client, object): (&S3Client, &ObjectId),
+        (dedupe, content): (&Dedupe, Content),
+        cx: &JobContext,
+    ) -> Result<Report> {
+        let _turn = dedupe.turn(content).await;
+        match dedupe.find(client, content, object, cx).await? {
+            Some(Hit::There) => return Ok(self.placed(pick, pick.entry.size)),
+            Some(Hit::Elsewhere(from)) => {
+                let how = &self.0.how;
+                let own = crate::dedupe::attributes(pick, how.keep_times);
+                let mut attributes = how.attributes.clone().or(&own);
+                attributes.modified = own.modified;
+                match self.copy_object(client, &from, object, attributes, cx).await {
+                    // It went away meanwhile, or the store cannot copy: upload after all.
+                    Err(e)
+                        if matches!(
+                            e.kind(),
+                            ErrorKind::NotFound | ErrorKind::SourceChanged | ErrorKind::Unsupported
+                        ) =>
+                    {
+                        tracing::debug!("no copy within the store: {e}");
+                    }
+                    copied => return copied,
+                }
+            }
+            None => {}
+        }
+        let report =
+            self.through(pick, Arc::new(S3Target::new(client.clone(), object.clone())), cx).await?;
+        dedupe.record(content, object, report.etag.as_deref()).await;
+        Ok(report)
+    }
+
+    async fn within_store(
+        &self,
+        client: &S3Client,
+        from: &ObjectId,
+        to: &ObjectId,
+        cx: &JobContext,
+    ) -> Result<Report> {
+        self.copy_object(client, from, to, self.0.how.attributes.clone(), cx).await
+    }
+
+    async fn copy_object(
+        &self,
+        client: &S3Client,
+        from: &ObjectId,
+        to: &ObjectId,
+        attributes: Attributes,
+        cx: &JobContext,
+    ) -> Result<Report> {
+        let spec = CopySpec {
+            from: from.clone(),
+            to: to.clone(),
+            attributes,
+            overwrite: self.0.how.overwrite,
+            multipart_above: self.0.how.multipart_copy_above,
+        };
+        Box::pin(haul_s3::copy(&self.0.engine, client.clone(), spec, cx.clone())).await
+    }
+
+    /// Through this machine.
+    async fn through(&self, pick: &Pick, to: Arc<dyn Target>, cx: &JobContext) -> Result<Report> {
+        let source = self.source(pick)?;
+        self.engine_run(source, to, self.0.how.attributes.clone(), cx).await
+    }
+
+    async fn engine_run(
+        &self,
+        source: Arc<dyn Source>,
+        target: Arc<dyn Target>,
+        attributes: Attributes,
+        cx: &JobContext,
+    ) -> Result<Report> {
+        let How { overwrite, keep_times, .. } = self.0.how;
+        let job = Job { source, target, attributes, overwrite, expected_size: None, keep_times };
+        // Boxed: a transfer is a large future, and there are many in flight.
+        Box::pin(self.0.engine.clone().run(job, cx.clone())).await
+    }
+
+    fn source(&self, pick: &Pick) -> Result<Arc<dyn Source>> {
+        let shared = &*self.0;
+        let lost =
+            || Error::new(ErrorKind::Invalid, Op::Open, &pick.from, "its store is not known");
+        Ok(match &pick.from {
+            Origin::File(path) => Arc::new(LocalSource::new(path, shared.engine.pool().clone())),
+            Origin::Object(object) => {
+                let client = shared.source.clone().ok_or_else(lost)?;
+                match &pick.entry.etag {
+                    Some(etag) if pick.seen => Arc::new(S3Source::listed(
+                        client,
+                        object.clone(),
+                        pick.entry.size,
+                        etag.clone(),
+                    )),
+                    _ => Arc::new(S3Source::new(client, object.clone())),
+                }
+            }
+            Origin::Url(url) => {
+                let client = shared.http.clone().ok_or_else(lost)?;
+                Arc::new(HttpSource::new(client, crate::web::parse(url)?))
+            }
+        })
+    }
+
+    /// `mv` on one file system is a rename.
+    async fn renamed(&self, pick: &Pick) -> Result<Option<Report>> {
+        let (Origin::File(from), Place::Disk(folder, Some(root))) = (&pick.from, &self.0.to) else {
+            return Ok(None);
+        };
+        safe(pick, &self.0.to)?;
+        let parent = Path::new(pick.to.as_os_str()).parent();
+        if let Some(parent) = parent.filter(|p| !p.as_os_str().is_empty()) {
+            root.make_folder(RelPath::new(parent)).await?;
+        }
+        let (from, to) = (from.clone(), folder.join(pick.to.as_os_str()));
+        let overwrite = self.0.how.overwrite;
+        let renamed = haul_local::rename(&from, &to, overwrite).await?;
+        Ok(renamed.then(|| self.placed(pick, pick.entry.size)))
+    }
+
+    async fn remove_source(&self, pick: &Pick, cx: &JobContext) -> Result<()> {
+        match &pick.from {
+            Origin::File(path) => {
+                let (path, place) = (path.clone(), path.display().to_string());
+                let removed = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
+                let removed = removed.map_err(std::io::Error::other).flatten();
+                removed.map_err(|e| Error::io(Op::Remove, place, e))
+            }
+            Origin::Object(object) => {
+                let Some(client) = &self.0.source else { return Ok(()) };
+                let policy = self.0.engine.options().retry;
+                let remove = || haul_s3::remove(client, object);
+                self.0.engine.retrying(policy, cx, &object.to_string(), remove).await
+            }
+            Origin::Url(_) => {
+                let what = "what is behind a URL cannot be removed";
+                Err(Error::new(ErrorKind::Unsupported, Op::Move, &pick.from, what))
+            }
+        }
+    }
+
+    /// The report on something that took no transfer.
+    fn placed(&self, pick: &Pick, bytes: u64) -> Report {
+        Report::of_placement(pick.from.to_string(), self.0.to.name(&pick.to), bytes)
+    }
+}
+
+/// Whether a path stays below the destination.
+fn safe(pick: &Pick, to: &Place) -> Result<()> {
+    let unsafe_name = |e| Error::new(ErrorKind::Invalid, Op::Begin, to.name(&pick.to), e);
+    pick.to.beneath().map(drop).map_err(unsafe_name)
+}

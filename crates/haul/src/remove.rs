@@ -1,0 +1,343 @@
+//! Removing many things: `rm`, and what `sync --delete` leaves over.
+//!
+//! Owns the batches: a store removes up to 1,000 keys by one request, and each key is settled by
+//! itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::stream::{Stream, StreamExt as _};
+use haul_core::handle::JobContext;
+use haul_core::many::{Item, MOST_AT_ONCE};
+use haul_core::{
+    Change, Engine, Entry, EntryKind, Error, ErrorKind, Location, Op, Outcome, Pattern, RelPath,
+    Result, Settled, Summary, TransferHandle,
+};
+use haul_local::DestinationRoot;
+use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister};
+
+use crate::picks::{Origin, Pick, Picked, Rules, picks};
+use crate::roots::{Kind, Root};
+use crate::tree::summary;
+use crate::{Haul, RemoveRequest};
+
+/// Where things are removed.
+#[derive(Debug, Clone)]
+pub(crate) enum Removal {
+    /// Keys below a prefix.
+    Keys { client: S3Client, bucket: String, prefix: String },
+    /// Files and links below a folder; without a root nothing is removed, only told.
+    Files { folder: PathBuf, root: Option<Arc<DestinationRoot>> },
+}
+
+/// Removes by batches.
+#[derive(Debug, Clone)]
+pub(crate) struct Remover {
+    engine: Engine,
+    target: Removal,
+    dry_run: bool,
+}
+
+/// One thing to remove: its path below the target, and its version.
+pub(crate) type Doomed = (RelPath, Option<String>);
+
+impl Remover {
+    pub(crate) fn new(engine: &Engine, target: Removal, dry_run: bool) -> Self {
+        Self { engine: engine.clone(), target, dry_run }
+    }
+
+    /// Removes what `names` names.
+    pub(crate) async fn run(
+        self,
+        names: impl Stream<Item = Result<RelPath>> + Send,
+        cx: &JobContext,
+    ) -> Result<()> {
+        self.run_versions(names.map(|name| name.map(|name| (name, None))), cx).await
+    }
+
+    /// Removes what `names` names, in these versions. What cannot be listed fails as one item.
+    pub(crate) async fn run_versions(
+        self,
+        names: impl Stream<Item = Result<Doomed>> + Send,
+        cx: &JobContext,
+    ) -> Result<()> {
+        let batches = names.ready_chunks(MOST_AT_ONCE as usize).map(|batch| Item {
+            size: 0,
+            count: batch.len() as u32, // at most MOST_AT_ONCE
+            task: batch,
+        });
+        let jobs = self.engine.options().concurrency;
+        let engine = self.engine.clone();
+        let work = move |batch: Vec<Result<Doomed>>, cx| {
+            let remover = self.clone();
+            async move { remover.batch(batch, &cx).await }
+        };
+        engine.many(jobs, cx, batches, work).await
+    }
+
+    async fn batch(&self, batch: Vec<Result<Doomed>>, cx: &JobContext) -> Vec<Settled> {
+        let doomed: Vec<Doomed> = batch.iter().flatten().cloned().collect();
+        let mut outcomes = self.remove(&doomed, cx).await.into_iter();
+        let mut settled = Vec::with_capacity(batch.len());
+        for item in batch {
+            settled.push(match item {
+                Ok((path, _)) => {
+                    let outcome = outcomes.next().unwrap_or(Outcome::Removed);
+                    Settled::new(self.name(&path), "", outcome)
+                }
+                Err(e) => Settled::new(e.location().to_owned(), "", Outcome::Failed(e)),
+            });
+        }
+        settled
+    }
+
+    fn name(&self, path: &RelPath) -> String {
+        match &self.target {
+            Removal::Keys { bucket, prefix, .. } => format!("s3://{bucket}/{prefix}{path}"),
+            Removal::Files { folder, .. } => folder.join(path.as_os_str()).display().to_string(),
+        }
+    }
+
+    /// An outcome for each, in order.
+    async fn remove(&self, doomed: &[Doomed], cx: &JobContext) -> Vec<Outcome> {
+        if self.dry_run {
+            return doomed.iter().map(|_| Outcome::Would(Change::Remove)).collect();
+        }
+        match &self.target {
+            Removal::Keys { client, bucket, prefix } => {
+                let key = |(path, version): &Doomed| (format!("{prefix}{path}"), version.clone());
+                let keys: Vec<_> = doomed.iter().map(key).collect();
+                self.remove_keys(client, bucket, &keys, cx).await
+            }
+            Removal::Files { root, .. } => {
+                let mut outcomes = Vec::with_capacity(doomed.len());
+                for (path, _) in doomed {
+                    outcomes.push(remove_file(root.as_ref(), path).await);
+                }
+                outcomes
+            }
+        }
+    }
+
+    async fn remove_keys(
+        &self,
+        client: &S3Client,
+        bucket: &str,
+        keys: &[(String, Option<String>)],
+        cx: &JobContext,
+    ) -> Vec<Outcome> {
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        let location = format!("s3://{bucket}");
+        let policy = self.engine.options().retry.first_contact();
+        let remove = || haul_s3::remove_many(client, bucket, keys);
+        let mut outcomes: Vec<_> = keys.iter().map(|_| Outcome::Removed).collect();
+        match self.engine.retrying(policy, cx, &location, remove).await {
+            Ok(failures) => {
+                for (index, e) in failures {
+                    if let Some(outcome) = outcomes.get_mut(index) {
+                        *outcome = Outcome::Failed(e);
+                    }
+                }
+            }
+            // The request as a whole failed: so did every key, each with the same words.
+            Err(e) => {
+                for ((key, _), outcome) in keys.iter().zip(&mut outcomes) {
+                    let place = format!("s3://{bucket}/{key}");
+                    let each = Error::new(e.kind(), Op::Remove, place, e.detail());
+                    *outcome = Outcome::Failed(match e.hint() {
+                        Some(hint) => each.with_hint(hint),
+                        None => each,
+                    });
+                }
+            }
+        }
+        outcomes
+    }
+}
+
+async fn remove_file(root: Option<&Arc<DestinationRoot>>, path: &RelPath) -> Outcome {
+    let Some(root) = root else {
+        let what = "its folder was not opened";
+        return Outcome::Failed(Error::new(ErrorKind::Io, Op::Remove, path, what));
+    };
+    match root.remove(path.clone()).await {
+        Ok(()) => {
+            // Folders that are left with nothing in them go too; one that is not empty stays.
+            let _best_effort = root.remove_empty_folders(path.clone()).await;
+            Outcome::Removed
+        }
+        Err(e) => Outcome::Failed(e),
+    }
+}
+
+impl Haul {
+    /// Starts to remove objects.
+    pub async fn remove_tree(&self, request: RemoveRequest) -> Result<TransferHandle<Summary>> {
+        for source in &request.select.sources {
+            if !matches!(source, Location::S3 { .. }) {
+                let what = "only objects in stores are removed";
+                return Err(Error::new(ErrorKind::Invalid, Op::Remove, source, what)
+                    .with_hint("objects are written s3://BUCKET/KEY"));
+            }
+        }
+        let client = self.dest_client().await?;
+        let roots = self.roots(&request.select, false).await?;
+        let mut rules = Rules::new(&request.select, true, Some(client.clone()));
+        rules.own_marker = true;
+        let engine = self.engine.clone();
+        Ok(TransferHandle::start(&self.cancel, |cx| async move {
+            let started = Instant::now();
+            for root in roots {
+                let removal = Removing { engine: &engine, client: &client, request: &request };
+                removal.root(root, rules.clone(), &cx).await?;
+            }
+            Ok(summary(&cx, started))
+        }))
+    }
+}
+
+/// One `rm` under way.
+struct Removing<'a> {
+    engine: &'a Engine,
+    client: &'a S3Client,
+    request: &'a RemoveRequest,
+}
+
+impl Removing<'_> {
+    async fn root(&self, root: Root, rules: Rules, cx: &JobContext) -> Result<()> {
+        let bucket = match &root.kind {
+            Kind::Prefix(bucket, _) | Kind::KeyPattern(bucket, _) => bucket.clone(),
+            // Named one by one: of one bucket each, as they were grouped.
+            Kind::Objects(objects) => {
+                let Some(first) = objects.first() else { return Ok(()) };
+                let bucket = first.bucket.clone();
+                let (here, rest): (Vec<_>, Vec<_>) =
+                    objects.iter().cloned().partition(|o| o.bucket == bucket);
+                if !rest.is_empty() {
+                    let rest = Root { kind: Kind::Objects(rest), base: root.base.clone() };
+                    let here = Root { kind: Kind::Objects(here), base: root.base };
+                    Box::pin(self.root(here, rules.clone(), cx)).await?;
+                    return Box::pin(self.root(rest, rules, cx)).await;
+                }
+                bucket
+            }
+            _ => String::new(),
+        };
+        let target = Removal::Keys { client: self.client.clone(), bucket, prefix: String::new() };
+        let remover = Remover::new(self.engine, target, self.request.dry_run);
+        if self.request.all_versions {
+            for whose in whose_versions(&root.kind) {
+                let mut spec = ListSpec::new(whose.bucket(), whose.prefix());
+                spec.versions = true;
+                let lister = Box::new(S3Lister::new(self.client.clone(), spec));
+                let listing = self.engine.listing(lister, cx);
+                let names = versions_of(listing, whose, rules.clone());
+                remover.clone().run_versions(names, cx).await?;
+            }
+            if !matches!(root.kind, Kind::Nothing(_)) {
+                return Ok(());
+            }
+        }
+        let names = picks(self.engine, cx, vec![root], rules).map(|picked| match picked {
+            Picked::Item(pick) => Ok((key_of(&pick), None)),
+            Picked::Problem(e) => Err(e),
+        });
+        remover.run_versions(names, cx).await
+    }
+}
+
+/// What versions are listed of.
+#[derive(Debug, Clone)]
+enum Whose {
+    /// Everything below a prefix.
+    Below(String, String),
+    /// One key, and not what begins alike.
+    Key(ObjectId),
+    /// What matches.
+    Matching(String, Pattern),
+}
+
+impl Whose {
+    fn bucket(&self) -> &str {
+        match self {
+            Self::Below(bucket, _) | Self::Matching(bucket, _) => bucket,
+            Self::Key(object) => &object.bucket,
+        }
+    }
+
+    fn prefix(&self) -> &str {
+        match self {
+            Self::Below(_, prefix) => prefix,
+            Self::Key(object) => &object.key,
+            Self::Matching(_, pattern) => pattern.literal(),
+        }
+    }
+
+    /// Whether an entry of the listing is meant; filters see its path as they do without versions.
+    fn means(&self, entry: &Entry, rules: &Rules) -> bool {
+        let admits = |path: &str| {
+            let named = Entry { path: RelPath::new(path), ..entry.clone() };
+            rules.filter.admits(&named) && rules.shard.is_none_or(|s| s.holds(&named.path))
+        };
+        match self {
+            Self::Below(..) => entry.path.is_root() || admits(&entry.path.to_string()),
+            Self::Key(object) => {
+                entry.path.is_root() && admits(object.key.rsplit('/').next().unwrap_or_default())
+            }
+            Self::Matching(_, pattern) => {
+                let key = format!("{}{}", pattern.literal(), entry.path);
+                pattern.matches(Path::new(&key), rules.recursive)
+                    && admits(key.strip_prefix(pattern.parent()).unwrap_or(&key))
+            }
+        }
+    }
+}
+
+fn whose_versions(kind: &Kind) -> Vec<Whose> {
+    match kind {
+        Kind::Prefix(bucket, prefix) => vec![Whose::Below(bucket.clone(), prefix.clone())],
+        Kind::Objects(objects) => objects.iter().cloned().map(Whose::Key).collect(),
+        Kind::KeyPattern(bucket, pattern) => {
+            vec![Whose::Matching(bucket.clone(), pattern.clone())]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn key_of(pick: &Pick) -> RelPath {
+    match &pick.from {
+        Origin::Object(object) => RelPath::new(object.key.clone()),
+        from => RelPath::new(from.to_string()),
+    }
+}
+
+/// Every version in a listing that is meant.
+fn versions_of(
+    listing: haul_core::Listing,
+    whose: Whose,
+    rules: Rules,
+) -> impl Stream<Item = Result<Doomed>> + Send {
+    let pages = futures::stream::unfold(listing, |mut listing| async move {
+        let page = listing.next().await?;
+        Some((page, listing))
+    });
+    pages.flat_map(move |page| {
+        let doomed = match page {
+            Ok(page) => {
+                let prefix = whose.prefix();
+                let meant = page
+                    .entries
+                    .into_iter()
+                    .filter(|e| e.kind != EntryKind::Prefix && whose.means(e, &rules));
+                let named =
+                    |e: Entry| Ok((RelPath::new(format!("{prefix}{}", e.path)), e.version_id));
+                page.problems.into_iter().map(Err).chain(meant.map(named)).collect()
+            }
+            Err(e) => vec![Err(e)],
+        };
+        futures::stream::iter(doomed)
+    })
+}

@@ -1,0 +1,366 @@
+//! Many files to one place: `cp -r`, `mv`.
+//!
+//! Owns what a destination means for many, and the job that feeds picks to the mover.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::future::FutureExt as _;
+use futures::stream::{self, Stream, StreamExt as _};
+use haul_core::handle::JobContext;
+use haul_core::many::Item;
+use haul_core::{
+    Error, ErrorKind, Location, Op, Outcome, RelPath, Result, Settled, Summary, TransferHandle,
+};
+use haul_local::{DestinationRoot, FsyncPolicy};
+
+use crate::mover::{How, Mover, Place, Shared};
+use crate::picks::{Pick, Picked, Rules, picks, refuse_collisions};
+use crate::roots::{Kind, Root, ends_in_slash};
+use crate::{Haul, Jobs, TreeRequest};
+
+/// What a worker gets.
+pub(crate) enum Task<T> {
+    /// Work.
+    Do(T),
+    /// Something that has failed before it could be worked on.
+    Failed(Error),
+}
+
+impl Haul {
+    /// Starts to copy or move many files. Errors before the start (a destination that makes no
+    /// sense) come from this call, those of single items as events, and later ones from the handle.
+    pub async fn copy_tree(&self, request: TreeRequest) -> Result<TransferHandle<Summary>> {
+        let roots = self.roots(&request.select, self.goes_into(&request)).await?;
+        let (to, rename) = destination(&request, &roots)?;
+        self.refuse_overlap(&request, &to, rename.is_none())?;
+        let how = How {
+            attributes: request.attributes.clone(),
+            overwrite: request.overwrite,
+            keep_times: request.keep_times || request.remove_source,
+            remove_source: request.remove_source,
+            multipart_copy_above: request.multipart_copy_above,
+            dry_run: request.dry_run,
+        };
+        let disk = matches!(to, Location::Local(_));
+        let client = if has_objects(&roots) { Some(self.source_client().await?) } else { None };
+        let folders = disk || request.select.empty_folders;
+        let mut rules = Rules::new(&request.select, folders, client);
+        (rules.flatten, rules.rename) = (request.flatten, rename);
+        let place = self.place(to).await?;
+        let dedupe = self.dedupe(request.dedupe.as_deref(), &place);
+        let shared = self.shared(&rules, place, how, dedupe);
+        let (engine, jobs) = (self.engine.clone(), self.jobs(request.jobs, disk));
+        Ok(TransferHandle::start(&self.cancel, |cx| async move {
+            let started = Instant::now();
+            refuse_collisions(&engine, &cx, &roots, &rules).await?;
+            let emptied = emptied_folders(&roots, &shared.how);
+            let mover = Mover(Arc::new(shared.opened().await?));
+            let items = picks(&engine, &cx, roots, rules);
+            let items = items.map(move |picked| match picked {
+                Picked::Item(pick) => Item::one(pick.entry.size, Task::Do(pick)),
+                Picked::Problem(e) => Item::one(0, Task::Failed(e)),
+            });
+            let (items, jobs) = jobs.settle(counted(items, &cx)).await;
+            let work = move |task: Task<Box<Pick>>, cx| {
+                let mover = mover.clone();
+                async move { vec![done(task, |pick| mover.settle(*pick, cx)).await] }
+            };
+            engine.many(jobs, &cx, items, work).await?;
+            let summary = summary(&cx, started);
+            if summary.failed == 0 {
+                remove_emptied(emptied).await;
+            }
+            Ok(summary)
+        }))
+    }
+
+    fn goes_into(&self, request: &TreeRequest) -> bool {
+        let sources = &request.select.sources;
+        let pattern = |source: &Location| match source {
+            Location::S3 { key, .. } => haul_core::Pattern::is_one(key),
+            Location::Local(path) => {
+                path.to_str().is_some_and(haul_core::Pattern::is_one) && !path.exists()
+            }
+            _ => false,
+        };
+        sources.len() != 1 || is_folder(&request.to) || sources.iter().any(pattern)
+    }
+
+    /// A tree that is copied into itself would never end.
+    fn refuse_overlap(&self, request: &TreeRequest, to: &Location, tree: bool) -> Result<()> {
+        for from in request.select.sources.iter().filter(|_| tree && request.select.recursive) {
+            if self.same_space(from) && contains(from, to) {
+                let what = "the destination is inside of the source";
+                return Err(Error::new(ErrorKind::Invalid, Op::Copy, from, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a name of this kind means the same as source and as destination: keys of two stores do
+    /// not.
+    pub(crate) fn same_space(&self, location: &Location) -> bool {
+        matches!(location, Location::Local(_)) || !self.options.two_endpoints()
+    }
+
+    /// The place that a location names, not opened yet.
+    pub(crate) async fn place(&self, to: Location) -> Result<Place> {
+        match to {
+            Location::Local(path) => Ok(Place::Disk(path, None)),
+            Location::S3 { bucket, key } => {
+                let prefix = if key.is_empty() || key.ends_with('/') { key } else { key + "/" };
+                Ok(Place::Store { client: self.dest_client().await?, bucket, prefix })
+            }
+            to => {
+                let what = "many files need a folder, a bucket or a prefix to go to";
+                Err(Error::new(ErrorKind::Invalid, Op::Open, to, what))
+            }
+        }
+    }
+
+    /// What the items of a job share.
+    pub(crate) fn shared(
+        &self,
+        rules: &Rules,
+        to: Place,
+        how: How,
+        dedupe: Option<crate::dedupe::Dedupe>,
+    ) -> Shared {
+        let same_store = !self.options.two_endpoints();
+        Shared {
+            engine: self.engine.clone(),
+            durability: self.durability.clone(),
+            source: rules.client.clone(),
+            http: Some(self.http_client()),
+            to,
+            same_store,
+            how,
+            dedupe,
+        }
+    }
+
+    /// How many items are in work at once.
+    pub(crate) fn jobs(&self, asked: Jobs, to_disk: bool) -> JobCount {
+        let requests = self.options.engine.concurrency;
+        match asked {
+            Jobs::Fixed(n) => JobCount::Known(n.max(1)),
+            Jobs::Auto => JobCount::BySize,
+            // Files that wait for a flush hold no request: many of them share one.
+            Jobs::Requests if to_disk && self.options.fsync == FsyncPolicy::Auto => {
+                JobCount::Known(requests * 16)
+            }
+            Jobs::Requests => JobCount::Known(requests),
+        }
+    }
+}
+
+/// How many items are in work at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum JobCount {
+    Known(usize),
+    /// By the sizes of the first page.
+    BySize,
+}
+
+/// Items to look at before the number of workers is chosen.
+const SAMPLE: usize = 256;
+
+impl JobCount {
+    /// The number, and the items with those that were looked at for it.
+    pub(crate) async fn settle<T: Send>(
+        self,
+        items: impl Stream<Item = Item<T>> + Send,
+    ) -> (impl Stream<Item = Item<T>> + Send, usize) {
+        let mut items = Box::pin(items);
+        let mut first = Vec::new();
+        let jobs = match self {
+            Self::Known(n) => n,
+            Self::BySize => {
+                first.extend(items.next().await);
+                while first.len() < SAMPLE && !first.is_empty() {
+                    match items.next().now_or_never() {
+                        Some(Some(item)) => first.push(item),
+                        _ => break,
+                    }
+                }
+                workers_for(first.iter().map(|i| i.size))
+            }
+        };
+        (stream::iter(first).chain(items), jobs)
+    }
+}
+
+/// S0.15, S0.29: 8 workers for files below 10 MB, 4 otherwise.
+fn workers_for(sizes: impl Iterator<Item = u64>) -> usize {
+    let (count, total) = sizes.fold((0_u64, 0_u64), |(n, sum), size| (n + 1, sum + size));
+    if count > 1 && total / count < 10_000_000 { 8 } else { 4 }
+}
+
+/// Adds what is found to the bytes to move.
+pub(crate) fn counted<T>(
+    items: impl Stream<Item = Item<T>>,
+    cx: &JobContext,
+) -> impl Stream<Item = Item<T>> {
+    let meter = Arc::clone(&cx.meter);
+    items.inspect(move |item| meter.add_total(item.size))
+}
+
+/// Works on a task, or settles what has failed already.
+pub(crate) async fn done<T, F: Future<Output = Settled>>(
+    task: Task<T>,
+    work: impl FnOnce(T) -> F,
+) -> Settled {
+    match task {
+        Task::Do(item) => work(item).await,
+        Task::Failed(e) => Settled::new(e.location().to_owned(), "", Outcome::Failed(e)),
+    }
+}
+
+/// The figures at the end of a job.
+pub(crate) fn summary(cx: &JobContext, started: Instant) -> Summary {
+    let mut summary = cx.tally.snapshot();
+    summary.elapsed = started.elapsed();
+    summary.retried = cx.meter.snapshot().retried;
+    summary
+}
+
+impl Shared {
+    /// Opens the destination's folder, now that nothing stands against writing.
+    pub(crate) async fn opened(mut self) -> Result<Self> {
+        if let Place::Disk(path, root) = &mut self.to
+            && !self.how.dry_run
+        {
+            *root = Some(DestinationRoot::open(path.clone(), true).await?);
+        }
+        Ok(self)
+    }
+}
+
+/// The tree's root at the destination; for a single source whose destination is named in full, the
+/// folder and the name.
+fn destination(request: &TreeRequest, roots: &[Root]) -> Result<(Location, Option<RelPath>)> {
+    let to = &request.to;
+    let single = matches!(roots, [root] if root.kind.is_single());
+    if !single || is_folder(to) {
+        return Ok((to.clone(), None));
+    }
+    match to {
+        Location::Local(path) => {
+            let named = path
+                .file_name()
+                .ok_or_else(|| Error::new(ErrorKind::Invalid, Op::Begin, to, "it names no file"))?;
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new(".")).to_owned();
+            Ok((Location::Local(folder), Some(RelPath::new(named))))
+        }
+        Location::S3 { bucket, key } => {
+            let (prefix, name) = key.rsplit_once('/').map_or(("", key.as_str()), |(p, n)| (p, n));
+            let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+            let prefix = Location::S3 { bucket: bucket.clone(), key: prefix };
+            Ok((prefix, Some(RelPath::new(name))))
+        }
+        to => Ok((to.clone(), None)),
+    }
+}
+
+/// Whether a destination is one to copy "into".
+fn is_folder(to: &Location) -> bool {
+    match to {
+        Location::Local(path) => ends_in_slash(path) || path.is_dir(),
+        Location::S3 { key, .. } => key.is_empty() || key.ends_with('/'),
+        _ => false,
+    }
+}
+
+/// Whether a tree contains a place, or is it.
+pub(crate) fn contains(tree: &Location, place: &Location) -> bool {
+    match (tree, place) {
+        (Location::Local(tree), Location::Local(place)) => {
+            let Ok(tree) = tree.canonicalize() else { return false };
+            // The destination may not exist yet: its first ancestor that does decides.
+            let there = place.ancestors().find_map(|p| {
+                let p = if p.as_os_str().is_empty() { Path::new(".") } else { p };
+                p.canonicalize().ok()
+            });
+            tree.is_dir() && there.is_some_and(|p| p.starts_with(&tree))
+        }
+        (Location::S3 { bucket: a, key: tree }, Location::S3 { bucket: b, key: place }) => {
+            let tree = tree.strip_suffix('/').unwrap_or(tree);
+            let rest = place.strip_prefix(tree);
+            a == b && rest.is_some_and(|r| tree.is_empty() || r.is_empty() || r.starts_with('/'))
+        }
+        _ => false,
+    }
+}
+
+/// Whether there is anything among the sources that a store has to be asked about.
+fn has_objects(roots: &[Root]) -> bool {
+    let store = |root: &Root| {
+        matches!(root.kind, Kind::Prefix(..) | Kind::KeyPattern(..) | Kind::Objects(_))
+    };
+    roots.iter().any(store)
+}
+
+/// The folders that a move leaves empty.
+fn emptied_folders(roots: &[Root], how: &How) -> Vec<std::path::PathBuf> {
+    let moves = how.remove_source && !how.dry_run;
+    let folder = |root: &Root| match &root.kind {
+        Kind::Folder(path) => Some(path.clone()),
+        _ => None,
+    };
+    roots.iter().filter(|_| moves).filter_map(folder).collect()
+}
+
+/// Removes folders that have nothing in them but such folders. What is not empty stays.
+async fn remove_emptied(roots: Vec<std::path::PathBuf>) {
+    let removing = tokio::task::spawn_blocking(move || roots.iter().for_each(|r| remove_empty(r)));
+    let _best_effort = removing.await;
+}
+
+fn remove_empty(folder: &Path) {
+    let mut pending = vec![folder.to_owned()];
+    let mut found = Vec::new();
+    while let Some(folder) = pending.pop() {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let folders = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+        pending.extend(folders.map(|e| e.path()));
+        found.push(folder);
+    }
+    // Parents were found before their children.
+    for folder in found.iter().rev() {
+        let _not_empty = std::fs::remove_dir(folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s3(key: &str) -> Location {
+        Location::S3 { bucket: "b".into(), key: key.into() }
+    }
+
+    #[test]
+    fn trees_that_contain_their_destination() {
+        assert!(contains(&s3(""), &s3("x/")));
+        assert!(contains(&s3("a"), &s3("a/b/")));
+        assert!(contains(&s3("a/"), &s3("a/")));
+        assert!(!contains(&s3("a"), &s3("ab/")));
+        let dir = tempfile::tempdir().unwrap();
+        let local = |path: &Path| Location::Local(path.to_owned());
+        assert!(contains(&local(dir.path()), &local(&dir.path().join("new/sub"))));
+        assert!(!contains(&local(&dir.path().join("x")), &local(dir.path())));
+    }
+
+    /// S0.15, S0.29, X0.6: what has no rule gets 4.
+    #[test]
+    fn workers_follow_sizes() {
+        let mb = 1_000_000;
+        assert_eq!(workers_for([1, 2, 3].into_iter()), 8);
+        assert_eq!(workers_for([50 * mb, 50 * mb].into_iter()), 4);
+        assert_eq!(workers_for([200 * mb, 200 * mb].into_iter()), 4);
+        assert_eq!(workers_for(std::iter::empty()), 4);
+    }
+}

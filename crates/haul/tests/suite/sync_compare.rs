@@ -1,0 +1,116 @@
+//! `sync` by content: an edit that neither size nor time tells is found.
+//!
+//! Owns: the kinds of evidence: checksums, MD5 ETags, ETags of parts, every byte.
+
+use haul::{Algorithm, Compare, Provider, SyncRequest, Verified};
+use haul_testkit::{ChecksumSupport, Op, StoreRules, sizes};
+
+use crate::kit::{Kit, MIB, PART, s3};
+use crate::many_kit::{sync_of, with};
+
+fn by_content(request: SyncRequest) -> SyncRequest {
+    with(request, |r| r.compare = Compare::Content)
+}
+
+/// A store that keeps no checksums, and whose multipart ETags are known to be MD5s of MD5s.
+async fn without_checksums() -> Kit {
+    let rules = StoreRules { checksums: ChecksumSupport::NotEvenAskedFor, ..StoreRules::default() };
+    Kit::with(rules, |o| {
+        o.source.provider = Some(Provider::Minio);
+        o.dest.provider = Some(Provider::Minio);
+    })
+    .await
+}
+
+async fn assert_found(kit: &Kit, request: &SyncRequest, edited: &str, by: Verified) {
+    let same = kit.sync(request.clone()).await;
+    assert_eq!((same.summary().copied, same.summary().failed), (0, 0), "{:?}", same.failures());
+    assert_eq!(same.skipped_by(), [by]);
+    assert_eq!((kit.count(Op::GetObject), kit.count(Op::PutObject)), (0, 0), "no byte is moved");
+    kit.edit_in_secret(edited);
+    let by_time = with(request.clone(), |r| r.compare = Compare::Times);
+    assert_eq!(kit.sync(by_time).await.summary().copied, 0, "nothing but the content tells");
+    assert_eq!(kit.sync(request.clone()).await.counts(), (1, 0, 0, 0));
+}
+
+/// The checksum that the store keeps: one HEAD, and the file is read once.
+#[tokio::test]
+async fn by_checksum() {
+    let kit = Kit::new().await;
+    kit.write("in/f", &sizes::pattern(100_000, 1));
+    kit.sync(sync_of(&kit.local("in"), &s3("p"))).await.summary();
+    kit.asked();
+    let request = by_content(sync_of(&kit.local("in"), &s3("p")));
+    assert_found(&kit, &request, "in/f", Verified::Checksum(Algorithm::Crc64Nvme)).await;
+    kit.assert_alike("p/", "in");
+    assert_eq!(kit.count(Op::HeadObject), 2);
+}
+
+/// Without checksums: the ETag is the MD5.
+#[tokio::test]
+async fn by_md5_etag() {
+    let kit = without_checksums().await;
+    kit.write("in/f", &sizes::pattern(100_000, 1));
+    kit.sync(sync_of(&kit.local("in"), &s3("p"))).await.summary();
+    kit.asked();
+    let request = by_content(sync_of(&kit.local("in"), &s3("p")));
+    assert_found(&kit, &request, "in/f", Verified::Etag).await;
+    kit.assert_alike("p/", "in");
+}
+
+/// U0.5: the ETag of many parts, computed again by the size of the first one, whatever ours is.
+#[tokio::test]
+async fn by_multipart_etag() {
+    let kit = without_checksums().await;
+    kit.write("in/f", &sizes::pattern(usize::try_from(2 * PART + MIB).unwrap(), 1));
+    kit.sync(sync_of(&kit.local("in"), &s3("p"))).await.summary();
+    assert_eq!(kit.stored("p/f").unwrap().part_sizes.len(), 3);
+    kit.asked();
+    let request = by_content(sync_of(&kit.local("in"), &s3("p")));
+    assert_found(&kit, &request, "in/f", Verified::Etag).await;
+    kit.assert_alike("p/", "in");
+    kit.assert_nothing_left();
+}
+
+/// The other way: the file at the destination is the one that was edited.
+#[tokio::test]
+async fn a_damaged_copy_is_found_and_replaced() {
+    let kit = Kit::new().await;
+    kit.object("p/f", 50_000);
+    let request = by_content(sync_of(&s3("p"), &kit.local("out")));
+    kit.sync(request.clone()).await.summary();
+    kit.asked();
+    let again = kit.sync(request.clone()).await;
+    assert_eq!(again.counts(), (0, 1, 0, 0));
+    assert_eq!(kit.asked(), [(Op::ListObjects, 1), (Op::HeadObject, 1)]);
+    kit.edit_in_secret("out/f");
+    kit.set_age("out/f", 5000);
+    assert_eq!(kit.sync(request).await.counts(), (1, 0, 0, 0));
+    kit.assert_alike("p/", "out");
+}
+
+#[tokio::test]
+async fn store_to_store_by_content() {
+    let kit = Kit::new().await;
+    for (key, content) in
+        [("from/a", b"one"), ("from/b", b"two"), ("to/a", b"ONE"), ("to/b", b"two")]
+    {
+        kit.put(key, content);
+    }
+    assert_eq!(kit.sync(sync_of(&s3("from"), &s3("to"))).await.counts(), (0, 2, 0, 0));
+    kit.asked();
+    let many = kit.sync(by_content(sync_of(&s3("from"), &s3("to")))).await;
+    assert_eq!(many.counts(), (1, 1, 0, 0));
+    assert_eq!(kit.bytes("to/a"), b"one");
+    assert_eq!((kit.count(Op::GetObject), kit.count(Op::CopyObject)), (0, 1));
+}
+
+#[tokio::test]
+async fn local_to_local_by_content() {
+    let kit = Kit::new().await;
+    kit.write("in/f", &sizes::pattern(100_000, 1));
+    let request = by_content(sync_of(&kit.local("in"), &kit.local("out")));
+    kit.sync(request.clone()).await.summary();
+    assert_found(&kit, &request, "in/f", Verified::Bytes).await;
+    assert_eq!(kit.tree("in"), kit.tree("out"));
+}
