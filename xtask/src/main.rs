@@ -14,6 +14,7 @@ mod interop;
 mod interrupt;
 mod probe;
 mod process;
+mod proxy;
 mod servers;
 mod tools;
 mod workspace;
@@ -37,6 +38,10 @@ enum Task {
     Interop(interop::Args),
     /// Measure haul and its peers on one server, and write docs/benchmarks.*
     Bench(bench::Args),
+    /// Measure haul and its peers with many files and many keys
+    BenchMany(bench::many::Args),
+    /// Measure how the time of many uploads follows from -c, when every PUT takes a while
+    BenchWaves(bench::waves::Args),
     /// Measure the peak memory of one big file up, down and to stdout
     BenchMemory(bench::memory::Args),
 }
@@ -57,6 +62,8 @@ fn run(task: Task) -> Result<()> {
         Task::Servers(args) => servers::commands::run(&args),
         Task::Interop(args) => interop::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::BenchMany(args) => bench::many::run(&args),
+        Task::BenchWaves(args) => bench::waves::run(&args),
         Task::BenchMemory(args) => bench::memory::run(&args),
     }
 }

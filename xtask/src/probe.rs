@@ -11,7 +11,7 @@ use aws_sigv4::http_request::{
     UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Take, Write};
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The same without the slash, for values in a query.
 const VALUE: AsciiSet = PATH.add(b'/');
+/// No answer in XML is longer.
+const TEXT: u64 = 4 << 20;
 /// What most clients upload in.
 const PART: usize = 8 << 20;
 
@@ -43,6 +45,36 @@ impl<'a> Probe<'a> {
     pub(crate) fn create_bucket(self, bucket: &str) -> Result<()> {
         let request = Request { method: "PUT", bucket, ..Request::default() };
         self.send(request)?.must_succeed("creating the bucket").map(drop)
+    }
+
+    /// Stores a small object.
+    pub(crate) fn put(self, bucket: &str, key: &str, body: &[u8]) -> Result<()> {
+        let request = Request { method: "PUT", bucket, key, body, ..Request::default() };
+        self.send(request)?.must_succeed("storing an object").map(drop)
+    }
+
+    /// All objects whose keys begin like this, in the server's order.
+    pub(crate) fn list(self, bucket: &str, prefix: &str) -> Result<Vec<Listed>> {
+        let prefix = utf8_percent_encode(prefix, &VALUE).to_string();
+        let (mut found, mut token) = (Vec::new(), None::<String>);
+        loop {
+            let start = token.as_ref().map_or_else(String::new, |token| {
+                format!("continuation-token={}&", utf8_percent_encode(token, &VALUE))
+            });
+            let query = format!("{start}encoding-type=url&list-type=2&prefix={prefix}");
+            let request = Request { bucket, query: &query, ..Request::default() };
+            let xml = self.send(request)?.must_succeed("listing a bucket")?.text()?;
+            let encoded = xml.contains("<EncodingType>url</EncodingType>");
+            for entry in xml.split("<Contents>").skip(1) {
+                let entry = Listed::read(entry, encoded).context("not an entry of a listing")?;
+                found.push(entry);
+            }
+            if between(&xml, "<IsTruncated>", "</IsTruncated>") != Some("true") {
+                return Ok(found);
+            }
+            let next = between(&xml, "<NextContinuationToken>", "</NextContinuationToken>");
+            token = Some(plain(next.context("a page without a token for the next")?));
+        }
     }
 
     /// Stores a file as S3 clients store a big one: in parts.
@@ -136,6 +168,30 @@ impl<'a> Probe<'a> {
     }
 }
 
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) key: String,
+    pub(crate) size: u64,
+    pub(crate) entity_tag: String,
+    pub(crate) modified: String,
+}
+
+impl Listed {
+    fn read(xml: &str, encoded: bool) -> Option<Self> {
+        let field = |name| between(xml, &format!("<{name}>"), &format!("</{name}>")).map(plain);
+        let (mut key, size) = (field("Key")?, field("Size")?.parse().ok()?);
+        // Some say so and do not encode. What is encoded has no other characters.
+        if encoded && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            // Some write a space as a plus, and a plus never as itself.
+            let spaced = key.replace('+', " ");
+            key = percent_decode_str(&spaced).decode_utf8().ok()?.into_owned();
+        }
+        let entity_tag = field("ETag").unwrap_or_default().trim_matches('"').to_owned();
+        Some(Self { key, size, entity_tag, modified: field("LastModified").unwrap_or_default() })
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Request<'a> {
     method: &'a str,
@@ -163,6 +219,30 @@ impl Request<'_> {
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     text.split_once(before)?.1.split_once(after).map(|(found, _)| found)
+}
+
+/// XML's text as it was meant.
+fn plain(xml: &str) -> String {
+    let mut pieces = xml.split('&');
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (name, rest) = piece.split_once(';').unwrap_or(("", piece));
+        let numbered = name.strip_prefix("#x").map_or_else(
+            || name.strip_prefix('#').and_then(|digits| digits.parse().ok()),
+            |digits| u32::from_str_radix(digits, 16).ok(),
+        );
+        let meant = match name {
+            "amp" => Some('&'),
+            "lt" => Some('<'),
+            "gt" => Some('>'),
+            "quot" => Some('"'),
+            "apos" => Some('\''),
+            _ => numbered.and_then(char::from_u32),
+        };
+        text.extend(meant);
+        text.push_str(rest);
+    }
+    text
 }
 
 struct Answer {
@@ -204,7 +284,7 @@ impl Answer {
     /// A short body, such as XML.
     fn text(self) -> Result<String> {
         let mut text = String::new();
-        self.body.take(1 << 20).read_to_string(&mut text)?;
+        self.body.take(TEXT).read_to_string(&mut text)?;
         Ok(text)
     }
 }
@@ -223,5 +303,24 @@ impl Read for Exact {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Listed;
+
+    #[test]
+    fn reads_an_entry_of_a_listing() {
+        let xml = "<Key>a&amp;b&#x20;&quot;c&#34;</Key><LastModified>2026</LastModified>\
+                   <ETag>&quot;12&quot;</ETag><Size>7</Size></Contents>";
+        let seen = Listed::read(xml, false).unwrap();
+        assert_eq!((seen.key.as_str(), seen.size), ("a&b \"c\"", 7));
+        assert_eq!((seen.entity_tag.as_str(), seen.modified.as_str()), ("12", "2026"));
+        let xml = "<Key>a+b%2Bc%1b</Key><Size>7</Size>";
+        assert_eq!(Listed::read(xml, true).unwrap().key, "a b+c\u{1b}");
+        let xml = "<Key>not %41 encoded</Key><Size>7</Size>";
+        assert_eq!(Listed::read(xml, true).unwrap().key, "not %41 encoded");
+        assert_eq!(Listed::read("<Size>7</Size>", false), None);
     }
 }

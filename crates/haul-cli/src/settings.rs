@@ -80,6 +80,7 @@ fn s3(store: &StoreArgs, requests: usize) -> S3Options {
     s3.path_style = store.addressing.map(|a| a == Addressing::Path);
     s3.max_parts = store.max_parts;
     s3.requests = requests;
+    s3.ca_bundle = config::variable("AWS_CA_BUNDLE").map(Into::into);
     s3
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::budget::Budget;
-use crate::error::{Error, Op, Result};
+use crate::error::{Error, ErrorKind, Op, Result};
 use crate::event::Event;
 use crate::handle::JobContext;
 use crate::lanes::Lanes;
@@ -117,7 +117,7 @@ impl Engine {
 
     /// A crew of `workers`.
     pub fn crew(&self, workers: usize) -> Crew {
-        Crew { workers, lanes: self.lanes.clone() }
+        Crew { workers, lanes: self.lanes.clone(), finishes: false }
     }
 
     /// Runs `attempt` by the retry policy, telling `cx` about failures, until `cx` is cancelled.
@@ -151,6 +151,10 @@ impl Engine {
         Fut: Future<Output = Result<T>>,
     {
         let tell = |e: &Error, attempt, wait| {
+            // The right region is known by now: the next try is the first that counts.
+            if e.kind() == ErrorKind::WrongRegion {
+                return;
+            }
             cx.meter.add_retry();
             cx.events.send(Event::Retrying { error: e.to_string(), attempt, wait });
         };

@@ -5,7 +5,7 @@
 //! the checksum, and the last look at the source. Must never yield a byte twice or a byte of other
 //! content.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,6 +40,23 @@ struct Inner {
     rules: FetchRules,
     meter: Arc<Meter>,
     events: EventSender,
+    begun: Begun,
+}
+
+/// The body of the request that opened the source, for whoever reads all of it first.
+#[derive(Default)]
+struct Begun(Mutex<Option<Body>>);
+
+impl Begun {
+    fn put(&self, body: Option<Body>) -> Option<Body> {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), body)
+    }
+}
+
+impl std::fmt::Debug for Begun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Begun")
+    }
 }
 
 /// How ranges are read.
@@ -64,7 +81,14 @@ impl Fetcher {
         meter: Arc<Meter>,
         events: EventSender,
     ) -> Self {
-        Self(Arc::new(Inner { source, limits, rules, meter, events }))
+        let begun = Begun::default();
+        Self(Arc::new(Inner { source, limits, rules, meter, events, begun }))
+    }
+
+    /// Takes the body that opening the source began: the first to read all of it goes on with that. It
+    /// has a permit of the gate already.
+    pub(crate) fn go_on_with(&self, body: Body) {
+        drop(self.0.begun.put(Some(body)));
     }
 
     /// Whether reading a range twice is cheap.
@@ -197,9 +221,19 @@ impl FetchReader {
         let rest = ByteRange::new(self.at, self.range.end);
         let stall = self.inner.limits.network.then_some(self.inner.rules.stall);
         if self.body.is_none() {
-            let permit = gate::enter(self.inner.limits.gate.as_ref()).await;
-            let opened = timed(stall, self.inner.source.read_at(rest)).await;
-            self.body = Some((opened.map_err(|limit| self.stalled(limit))??, permit));
+            let begun = self.inner.begun.put(None);
+            let whole = rest == ByteRange::new(0, self.inner.source.meta().size);
+            self.body = if let Some(body) = begun.filter(|_| whole) {
+                Some((body, None))
+            } else {
+                let permit = gate::enter(self.inner.limits.gate.as_ref()).await;
+                let opened = timed(stall, self.inner.source.read_at(rest)).await;
+                let opened = opened.map_err(|limit| self.stalled(limit)).flatten();
+                if let Some(gate) = &self.inner.limits.gate {
+                    gate.heed(&opened);
+                }
+                Some((opened?, permit))
+            };
         }
         let Some((body, _)) = &mut self.body else {
             return Err(self.short(rest));

@@ -2,11 +2,17 @@
 //!
 //! Owns the count and its limit, which may change while requests run. A permit is held around one
 //! request only: never during back-off, never while a chunk waits for its turn.
+//!
+//! S0.30: an endpoint that asks for fewer requests gets half as many, and one more at a time while it
+//! is content, up to what the gate was made for (additive increase, multiplicative decrease, as TCP
+//! does).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
+
+use crate::error::{ErrorKind, Result};
 
 /// Bounds the requests in flight to one endpoint. Clones share the count.
 #[derive(Debug, Clone)]
@@ -18,6 +24,10 @@ struct Inner {
     limit: AtomicUsize,
     /// Permits to withhold as they come back, after the limit was lowered.
     debt: AtomicUsize,
+    /// What the gate was made for.
+    ceiling: usize,
+    /// Requests that went well since the limit was changed last.
+    content: Mutex<usize>,
 }
 
 /// Leave for one request; given back when dropped.
@@ -33,7 +43,33 @@ impl Gate {
             permits: Semaphore::new(limit),
             limit: AtomicUsize::new(limit),
             debt: AtomicUsize::new(0),
+            ceiling: limit,
+            content: Mutex::new(0),
         }))
+    }
+
+    /// Hears how a request ended, and adapts the limit to what the endpoint bears.
+    pub fn heed<T>(&self, outcome: &Result<T>) {
+        let throttled = matches!(outcome, Err(e) if e.kind() == ErrorKind::Throttled);
+        if !throttled && self.limit() == self.0.ceiling {
+            return;
+        }
+        let mut content = self.0.content.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = self.limit();
+        if throttled {
+            // What was in flight with the first refusal is refused as well: halve once for all.
+            if *content > 0 || limit == self.0.ceiling {
+                self.set_limit(limit / 2);
+            }
+            *content = 0;
+        } else if outcome.is_ok() {
+            *content += 1;
+            // Two rounds of requests went well.
+            if *content > 2 * limit && limit < self.0.ceiling {
+                self.set_limit(limit + 1);
+                *content = 1;
+            }
+        }
     }
 
     /// The limit in force.
@@ -107,6 +143,36 @@ mod tests {
         gate.set_limit(1);
         let _one = gate.enter().await;
         assert!(futures::poll!(std::pin::pin!(gate.enter())).is_pending());
+    }
+
+    /// S0.21, S0.30, S2.32: half as many when asked to slow down, and slowly back.
+    #[test]
+    fn the_limit_follows_what_the_endpoint_bears() {
+        use crate::error::{Error, ErrorKind, Op};
+        let refused = || -> Result<()> {
+            Err(Error::new(ErrorKind::Throttled, Op::Write, "s3://b/k", "SlowDown"))
+        };
+        let gate = Gate::new(16);
+        gate.heed(&Ok(()));
+        assert_eq!(gate.limit(), 16);
+        for _ in 0..8 {
+            gate.heed(&refused());
+        }
+        assert_eq!(gate.limit(), 8, "one burst of refusals halves once");
+        gate.heed(&Ok(()));
+        gate.heed(&refused());
+        assert_eq!(gate.limit(), 4);
+        for _ in 0..10 {
+            gate.heed(&Ok(()));
+        }
+        assert_eq!(gate.limit(), 5);
+        for _ in 0..1000 {
+            gate.heed(&Ok(()));
+        }
+        assert_eq!(gate.limit(), 16, "never more than it was made for");
+        let other: Result<()> = Err(Error::new(ErrorKind::NotFound, Op::Open, "x", "no"));
+        gate.heed(&other);
+        assert_eq!(gate.limit(), 16, "other failures say nothing of the load");
     }
 
     #[tokio::test]

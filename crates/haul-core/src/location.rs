@@ -28,7 +28,7 @@ pub enum Location {
         key: String,
     },
     /// `http://` or `https://`, exactly as typed. It may carry a password or a signature: show it
-    /// through [`redact::for_display`] only.
+    /// through [`redact::url`] only.
     Http(String),
 }
 
@@ -97,7 +97,7 @@ impl Location {
 }
 
 fn parse_http(raw: &OsStr, lossy: &str) -> Result<Location, ParseLocationError> {
-    let bad = || ParseLocationError::BadUrl(redact::for_display(lossy));
+    let bad = || ParseLocationError::BadUrl(redact::url(lossy));
     let text = raw.to_str().ok_or_else(bad)?;
     let (_, rest) = text.split_once("://").ok_or_else(bad)?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -144,7 +144,7 @@ impl fmt::Debug for Location {
             Self::S3 { bucket, key } => {
                 f.debug_struct("S3").field("bucket", bucket).field("key", key).finish()
             }
-            Self::Http(url) => f.debug_tuple("Http").field(&redact::for_display(url)).finish(),
+            Self::Http(url) => f.debug_tuple("Http").field(&redact::url(url)).finish(),
         }
     }
 }
@@ -156,7 +156,7 @@ impl fmt::Display for Location {
             Self::Stdio => "-".to_owned(),
             Self::S3 { bucket, key } if key.is_empty() => format!("s3://{bucket}"),
             Self::S3 { bucket, key } => format!("s3://{bucket}/{key}"),
-            Self::Http(url) => redact::for_display(url),
+            Self::Http(url) => redact::url(url),
         };
         f.write_str(&text)
     }

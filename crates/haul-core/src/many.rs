@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Op, Result};
 use crate::event::Event;
 use crate::handle::JobContext;
 use crate::outcome::{Outcome, Settled};
-use crate::workers::{self, Queue};
+use crate::workers::{self, Crew, Queue};
 
 /// Items between the listing and the listener: a few hundred bytes each.
 const CREDITS: usize = 4096;
@@ -54,9 +54,10 @@ pub const MOST_AT_ONCE: u32 = 1000;
 /// An item on its way, with what bounds it.
 struct Numbered<T> {
     number: u64,
+    size: u64,
     task: T,
     credit: OwnedSemaphorePermit,
-    /// Held by large items, of which only so many run at once.
+    /// Held by large items, of which only so many run at once while small ones wait.
     large: Option<OwnedSemaphorePermit>,
 }
 
@@ -65,8 +66,8 @@ impl Engine {
     /// turns out not to be there at all. `work` gives back as many settled items as the task was
     /// about; each is reported by an [`Event::Settled`] and counted.
     ///
-    /// Within a window large items go first, on half of the workers, so that none of them is left
-    /// alone at the end; small ones are packed around them.
+    /// Within a window large items go first, on half of the workers while small ones wait, so that
+    /// none of them is left alone at the end; small ones are packed around them.
     pub async fn many<T, S, W, WF>(
         &self,
         jobs: usize,
@@ -89,8 +90,10 @@ impl Engine {
             move |item: Numbered<T>| {
                 let (cx, work, unreachable) = (cx.clone(), work.clone(), Arc::clone(&unreachable));
                 async move {
-                    let Numbered { number, task, mut credit, large } = item;
-                    let all = work(task, cx.of_item(number)).await;
+                    let Numbered { number, size, task, mut credit, large } = item;
+                    let own = cx.of_item(number);
+                    let all = work(task, own.clone()).await;
+                    cx.meter.forgo(size.saturating_sub(own.meter.snapshot().landed));
                     drop(large);
                     let mut verdict = Ok(());
                     for (number, mut settled) in (number..).zip(all) {
@@ -109,7 +112,9 @@ impl Engine {
             }
         };
         let produce = |queue| dispatch(items, queue, Window::new(jobs, large_at), cx);
-        workers::run(self.crew(jobs), &cx.cancel, produce, run).await?;
+        // An item that has begun ends by itself when the job is cancelled: it cleans up.
+        let crew = Crew { finishes: true, ..self.crew(jobs) };
+        workers::run(crew, &cx.cancel, produce, run).await?;
         Ok(())
     }
 }
@@ -123,7 +128,7 @@ async fn dispatch<T, S: Stream<Item = Item<T>>>(
 ) -> Result<()> {
     let mut items = std::pin::pin!(items.fuse());
     let credits = Arc::new(Semaphore::new(CREDITS));
-    let (mut number, mut ended, mut found) = (0, false, None);
+    let (mut ended, mut found) = (false, None);
     loop {
         // Fills the window with what is at hand; waits only when there is nothing to do meanwhile.
         while !ended && window.len() < WINDOW {
@@ -144,13 +149,13 @@ async fn dispatch<T, S: Stream<Item = Item<T>>>(
                 break;
             };
             cx.tally.found(u64::from(count));
-            window.push(Numbered { number, task, credit, large: None }, size);
-            number += u64::from(count);
+            let number = cx.tally.number(u64::from(count));
+            window.push(Numbered { number, size, task, credit, large: None });
         }
         if ended {
             cx.tally.complete();
         }
-        match window.next().await {
+        match window.next() {
             Some(item) => queue.push(item).await?,
             None => return Ok(()),
         }
@@ -179,37 +184,33 @@ impl<T> Window<T> {
         self.len() == 0
     }
 
-    fn push(&mut self, item: Numbered<T>, size: u64) {
-        if size > self.large_at {
-            self.large.push(Large { size, item });
+    fn push(&mut self, item: Numbered<T>) {
+        if item.size > self.large_at {
+            self.large.push(Large(item));
         } else {
             self.small.push_back(item);
         }
     }
 
-    async fn next(&mut self) -> Option<Numbered<T>> {
+    fn next(&mut self) -> Option<Numbered<T>> {
         if self.large.is_empty() {
             return self.small.pop_front();
         }
-        let running = Arc::clone(&self.large_running);
-        let permit = match running.clone().try_acquire_owned() {
+        let permit = match Arc::clone(&self.large_running).try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_) if !self.small.is_empty() => return self.small.pop_front(),
-            Err(_) => running.acquire_owned().await.ok(),
+            Err(_) => None, // nothing else is there: large items may have all workers
         };
-        self.large.pop().map(|large| Numbered { large: permit, ..large.item })
+        self.large.pop().map(|Large(item)| Numbered { large: permit, ..item })
     }
 }
 
 /// Ordered by size, and by the order of the listing among equals.
-struct Large<T> {
-    size: u64,
-    item: Numbered<T>,
-}
+struct Large<T>(Numbered<T>);
 
 impl<T> Large<T> {
     fn rank(&self) -> (u64, std::cmp::Reverse<u64>) {
-        (self.size, std::cmp::Reverse(self.item.number))
+        (self.0.size, std::cmp::Reverse(self.0.number))
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Meter {
     wire: AtomicU64,
     resumed: AtomicU64,
     retried: AtomicU64,
+    /// Bytes of the total that are not moved after all: skipped, or failed.
+    forgone: AtomicU64,
     /// The meter of the job that this item is part of, which counts the same bytes.
     whole: Option<Arc<Meter>>,
 }
@@ -56,6 +58,11 @@ impl Meter {
         self.total.store(before + bytes, Ordering::Relaxed);
     }
 
+    /// Takes bytes off those to move: an item was skipped or failed, or came to its place by itself.
+    pub fn forgo(&self, bytes: u64) {
+        self.forgone.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Sets the bytes to move.
     pub fn set_total(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
@@ -88,9 +95,11 @@ impl Meter {
     /// The counters now.
     pub fn snapshot(&self) -> MeterSnapshot {
         let total = self.total.load(Ordering::Relaxed);
+        let forgone = self.forgone.load(Ordering::Relaxed);
+        let landed = self.landed.load(Ordering::Relaxed);
         MeterSnapshot {
-            total: (total != UNKNOWN).then_some(total),
-            landed: self.landed.load(Ordering::Relaxed),
+            total: (total != UNKNOWN).then(|| total.saturating_sub(forgone).max(landed)),
+            landed,
             wire: self.wire.load(Ordering::Relaxed),
             resumed: self.resumed.load(Ordering::Relaxed),
             retried: self.retried.load(Ordering::Relaxed),

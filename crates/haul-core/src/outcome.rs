@@ -154,6 +154,8 @@ pub struct Tally {
     missing: AtomicU64,
     failed: AtomicU64,
     bytes: AtomicU64,
+    /// Items that have a number.
+    numbered: AtomicU64,
     complete: AtomicBool,
 }
 
@@ -198,6 +200,12 @@ impl Tally {
     /// Counts items that were found.
     pub fn found(&self, items: u64) {
         self.found.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Numbers for so many items, the first of them: a job that works in several rounds numbers
+    /// them through.
+    pub(crate) fn number(&self, items: u64) -> u64 {
+        self.numbered.fetch_add(items, Ordering::Relaxed)
     }
 
     /// Says that no more will be found.
@@ -257,7 +265,7 @@ impl Tally {
 }
 
 /// Puts items that are over back into the order of the listing. What it holds is bounded by the
-/// credits that the items carry.
+/// credits that the items carry; an item that is handed out has given its credit back.
 #[derive(Debug, Default)]
 pub struct InOrder {
     next: u64,
@@ -271,7 +279,7 @@ impl InOrder {
         let mut ready = Vec::new();
         while let Some(settled) = self.waiting.remove(&self.next) {
             self.next += 1;
-            ready.push(settled);
+            ready.push(Settled { credit: None, ..settled });
         }
         ready
     }

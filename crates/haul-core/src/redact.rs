@@ -32,6 +32,19 @@ pub fn for_display(text: &str) -> String {
     escape_control(&redact_url(text)).into_owned()
 }
 
+/// One URL as it may be shown: without user info and without its query, any part of which may be what
+/// opens it. The whole text is taken for the URL, whatever is in it.
+///
+/// ```
+/// use haul_core::redact::url;
+/// assert_eq!(url("https://me:pw@h/a b?key=s"), "https://***@h/a b?***");
+/// assert_eq!(url("https://h/a"), "https://h/a");
+/// ```
+pub fn url(text: &str) -> String {
+    let (plain, query) = text.split_once('?').map_or((text, ""), |(plain, _)| (plain, "?***"));
+    escape_control(&format!("{}{query}", redact_one(plain))).into_owned()
+}
+
 /// Escapes control characters, so that a remote name cannot steer the terminal.
 pub fn escape_control(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe) {

@@ -29,6 +29,39 @@ use crate::target::{Receipt, Upload};
 /// source and a target.
 const IN_PASSING: u64 = 8 * SLICE as u64;
 
+/// What chunks take of the budget.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Costs {
+    /// The longest that are held, if any are.
+    held: Option<u64>,
+}
+
+impl Costs {
+    pub(crate) fn new(engine: &Engine, limits: &TargetLimits, cheap_reread: bool) -> Self {
+        let concurrency = engine.options().concurrency.max(1) as u64;
+        let sharers = if cheap_reread { concurrency } else { 2 };
+        let fitting = engine.budget().total() / sharers;
+        let held = match limits.order {
+            Order::Sequential => Some(u64::MAX),
+            Order::Any => limits.replays.then_some(fitting),
+        };
+        Self { held }
+    }
+
+    /// Whether a chunk of `len` bytes is read into memory before it is put: when it has to wait for its
+    /// turn, or when the target may need it twice. A source that is cheap to read again is read twice
+    /// instead where the budget does not hold a chunk for every worker; that costs a quarter more
+    /// CPU time on uploads, and lets parts be of any size.
+    pub(crate) fn holds(self, len: u64) -> bool {
+        self.held.is_some_and(|most| len <= most)
+    }
+
+    /// What a chunk of `len` bytes takes.
+    pub(crate) fn of(self, len: u64) -> u64 {
+        if self.holds(len) { len } else { len.min(IN_PASSING) }
+    }
+}
+
 /// A chunk with its share of the budget, which it keeps until it has landed.
 pub(crate) struct Item {
     pub(crate) chunk: ChunkSpec,
@@ -56,6 +89,7 @@ struct SinkInner {
     cx: JobContext,
     to: String,
     limits: TargetLimits,
+    costs: Costs,
     retry: RetryPolicy,
     /// Whether bytes count when they leave, because they did not when they came.
     counts_wire: bool,
@@ -78,7 +112,9 @@ pub(crate) struct SinkParts {
 impl Sink {
     pub(crate) fn new(engine: &Engine, cx: &JobContext, parts: SinkParts) -> Self {
         let SinkParts { upload, fetcher, to, limits, retry, source_is_network } = parts;
+        let reread = fetcher.as_ref().is_some_and(Fetcher::cheap_reread);
         Self(Arc::new(SinkInner {
+            costs: Costs::new(engine, &limits, reread),
             upload,
             fetcher,
             engine: engine.clone(),
@@ -95,21 +131,9 @@ impl Sink {
         self.0.limits.order
     }
 
-    /// Whether a chunk is read into memory before it is put: when it has to wait for its turn, or
-    /// when the target may need it twice. A source that is cheap to read again is read twice
-    /// instead where the budget does not hold a chunk for every worker; that costs a quarter more
-    /// CPU time on uploads, and lets parts be of any size.
-    fn holds(&self, chunk: ChunkSpec) -> bool {
-        let reread = self.0.fetcher.as_ref().is_some_and(Fetcher::cheap_reread);
-        let sharers = if reread { self.0.engine.options().concurrency.max(1) as u64 } else { 2 };
-        let fits = chunk.range.len() <= self.0.engine.budget().total() / sharers;
-        self.order() == Order::Sequential || (self.0.limits.replays && fits)
-    }
-
     /// What the chunk takes of the budget.
     pub(crate) fn cost(&self, chunk: ChunkSpec) -> u64 {
-        let len = chunk.range.len();
-        if self.holds(chunk) { len } else { len.min(IN_PASSING) }
+        self.0.costs.of(chunk.range.len())
     }
 
     /// Brings one chunk home.
@@ -130,7 +154,7 @@ impl Sink {
             (Some(Content::Passing(intake)), _) => {
                 Payload::once(chunk, *intake, Arc::clone(&tracker))
             }
-            (None, Some(fetcher)) if !self.holds(chunk) => {
+            (None, Some(fetcher)) if !sink.costs.holds(chunk.range.len()) => {
                 let payload = Payload::range(chunk, fetcher.clone(), Arc::clone(&tracker));
                 if sink.limits.checksum.is_some() { payload.sum_up().await? } else { payload }
             }
@@ -172,6 +196,9 @@ impl Sink {
             } else {
                 put.await
             };
+            if let Some(gate) = &sink.limits.gate {
+                gate.heed(&done);
+            }
             done.map_err(|e| if payload.is_spent() { final_of(e) } else { e })
         };
         let receipt = sink.engine.retrying(sink.retry, &sink.cx, &sink.to, attempt).await?;

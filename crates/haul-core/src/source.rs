@@ -86,6 +86,17 @@ pub trait Source: fmt::Debug + Send + Sync {
     fn open(&self) -> BoxFuture<'_, Result<Opened>>;
     /// What the source can do.
     fn limits(&self) -> SourceLimits;
+    /// Bytes in all, where they are known before it is opened and few enough to be asked for at once:
+    /// [`open_whole`](Self::open_whole) does that then. A hint: there may be more or fewer by now.
+    fn size_hint(&self) -> Option<u64> {
+        None
+    }
+    /// The same as [`open`](Self::open), and begins to read all of it where that takes no other
+    /// request. The body holds a permit of the source's gate until it is read or dropped: the caller
+    /// has room for it, and reads it before it waits for anything that other requests may hold.
+    fn open_whole(&self) -> BoxFuture<'_, Result<(Opened, Option<Body>)>> {
+        Box::pin(async move { Ok((self.open().await?, None)) })
+    }
 }
 
 /// An open source.

@@ -4,6 +4,8 @@
 //! compare checksums, commit last, clean up on failure. Everything that bounds memory and requests
 //! comes together here and nowhere else. It must never know which backend it drives.
 
+mod small;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,11 +23,12 @@ use crate::plan::{self, ChunkPlan, PlanPolicy, StreamPlan};
 use crate::pool::SLICE;
 use crate::range::{ByteRange, ChunkSpec};
 use crate::report::{Report, Verified};
-use crate::sink::{Content, Item, Sink, SinkParts};
+use crate::sink::{Content, Costs, Item, Sink, SinkParts};
 use crate::source::{Opened, ReadAt, ReadStream, Source, StreamMeta};
 use crate::stall;
 use crate::target::{Attributes, Committed, Receipt, Target, Upload, UploadSpec};
 use crate::workers::{self, Queue};
+use small::{Ready, Small};
 
 /// How long the operation that makes a result visible may take on a network: stores are silent
 /// while they put together thousands of parts.
@@ -67,20 +70,23 @@ impl Engine {
     /// Moves one object as part of a job of the caller's.
     pub async fn run(self, job: Job, cx: JobContext) -> Result<Report> {
         let started = Instant::now();
-        let first = self.options().retry.first_contact();
-        let from = job.source.location();
-        let opened = self.retrying(first, &cx, &from, || job.source.open()).await?;
-        let run = Run {
+        let mut run = Run {
+            from: job.source.location(),
             source_limits: job.source.limits(),
             target_limits: job.target.limits(),
             engine: self,
             job,
             cx,
-            from,
         };
+        let (opened, small) = run.open().await?;
+        // What a store can do may have been learned meanwhile.
+        (run.source_limits, run.target_limits) = (run.job.source.limits(), run.job.target.limits());
         let outcome = match opened {
-            Opened::Ranged(source) => run.ranged(source).await?,
-            Opened::Stream(source) => run.stream(source).await?,
+            Opened::Ranged(source) => run.ranged(source, small).await?,
+            Opened::Stream(source) => {
+                drop(small);
+                run.stream(source).await?
+            }
         };
         Ok(run.report(outcome, started))
     }
@@ -109,6 +115,10 @@ struct Outcome {
 }
 
 impl Run {
+    fn costs(&self) -> Costs {
+        Costs::new(&self.engine, &self.target_limits, self.source_limits.cheap_reread)
+    }
+
     fn policy(&self) -> PlanPolicy {
         let options = self.engine.options();
         let mut policy = options.part;
@@ -122,7 +132,7 @@ impl Run {
     }
 
     /// S3.10-S3.21: ranges of a known size.
-    async fn ranged(&self, source: Arc<dyn ReadAt>) -> Result<Outcome> {
+    async fn ranged(&self, source: Arc<dyn ReadAt>, small: Option<Small>) -> Result<Outcome> {
         let meta = source.meta().clone();
         self.started(Some(meta.size));
         let plan = self.plan(meta.size)?;
@@ -134,15 +144,21 @@ impl Run {
             Arc::clone(&self.cx.meter),
             self.cx.events.clone(),
         );
+        let ready = self.ready(small, &plan, &fetcher).await?;
         let upload = self.begin(Some(plan.clone()), attributes).await?;
         let sink = self.sink(Arc::clone(&upload), Some(fetcher), Some(plan.chunks()));
-        let moved = self.put_ranges(&plan, sink).await;
+        let moved = self.put_ranges(&plan, sink, ready).await;
         self.conclude(&*upload, moved, Proof::Ranged(&*source)).await
     }
 
-    async fn put_ranges(&self, plan: &ChunkPlan, sink: Sink) -> Result<Vec<Receipt>> {
+    async fn put_ranges(
+        &self,
+        plan: &ChunkPlan,
+        sink: Sink,
+        mut ready: Option<Ready>,
+    ) -> Result<Vec<Receipt>> {
         if plan.chunks() == 1 && lanes::current().is_some() {
-            return self.put_only_chunk(plan, sink).await;
+            return self.put_only_chunk(plan, sink, ready).await;
         }
         let ahead = if sink.order() == Order::Sequential { 2 } else { 1 };
         let workers = self.engine.options().concurrency.max(1) * ahead;
@@ -151,8 +167,11 @@ impl Run {
         let chunks = plan.iter();
         let produce = |queue: Queue<Item>| async move {
             for chunk in chunks {
-                let permit = budget.acquire(costs.cost(chunk)).await;
-                queue.push(Item { chunk, content: None, permit }).await?;
+                let (permit, content) = match ready.take() {
+                    Some(ready) => ready,
+                    None => (budget.acquire(costs.cost(chunk)).await, None),
+                };
+                queue.push(Item { chunk, content, permit }).await?;
             }
             Ok(())
         };
@@ -160,12 +179,20 @@ impl Run {
     }
 
     /// A small object of many: its worker is on a lane already, and needs no others.
-    async fn put_only_chunk(&self, plan: &ChunkPlan, sink: Sink) -> Result<Vec<Receipt>> {
+    async fn put_only_chunk(
+        &self,
+        plan: &ChunkPlan,
+        sink: Sink,
+        mut ready: Option<Ready>,
+    ) -> Result<Vec<Receipt>> {
         let landing = async {
             let mut receipts = Vec::with_capacity(1);
             for chunk in plan.iter() {
-                let permit = self.engine.budget().acquire(sink.cost(chunk)).await;
-                receipts.push(sink.land(Item { chunk, content: None, permit }).await?);
+                let (permit, content) = match ready.take() {
+                    Some(ready) => ready,
+                    None => (self.engine.budget().acquire(sink.cost(chunk)).await, None),
+                };
+                receipts.push(sink.land(Item { chunk, content, permit }).await?);
             }
             Ok(receipts)
         };

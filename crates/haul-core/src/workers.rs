@@ -36,6 +36,9 @@ pub struct Crew {
     pub workers: usize,
     /// Where they run.
     pub lanes: Lanes,
+    /// Whether work that has begun is left to end by itself on cancellation, and not dropped where it
+    /// is: it must listen for the cancellation then.
+    pub finishes: bool,
 }
 
 /// Runs `produce` and a crew's copies of `work` until the queue is empty, something fails or
@@ -62,17 +65,20 @@ where
     for worker in 0..workers {
         let (rx, work, stop) = (rx.clone(), work.clone(), stop.clone());
         let first_failure = Arc::clone(&first_failure);
+        let finishes = crew.finishes;
         let runs = async move {
             let mut results = Vec::new();
             // A worker that panics must stop the rest, who may wait for it.
             let crashed = stop.clone().drop_guard();
             let all = async {
-                while let Ok(item) = rx.recv().await {
+                while let Some(Ok(item)) = stop.run_until_cancelled(rx.recv()).await {
                     results.push(work(item).await?);
                 }
                 Ok(())
             };
-            if let Some(Err(e)) = stop.run_until_cancelled(all).await {
+            let ended =
+                if finishes { Some(all.await) } else { stop.run_until_cancelled(all).await };
+            if let Some(Err(e)) = ended {
                 keep_first(&first_failure, e);
                 stop.cancel();
             }
@@ -117,7 +123,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn four() -> Crew {
-        Crew { workers: 4, lanes: Lanes::none() }
+        Crew { workers: 4, lanes: Lanes::none(), finishes: false }
     }
 
     async fn numbers(queue: Queue<u64>) -> Result<()> {
@@ -165,7 +171,7 @@ mod tests {
                 assert!(i != 3, "three");
                 if workers == 1 { Ok(i) } else { std::future::pending::<Result<u64>>().await }
             };
-            let crew = Crew { workers, lanes: Lanes::none() };
+            let crew = Crew { workers, lanes: Lanes::none(), finishes: false };
             let e = run(crew, &CancellationToken::new(), numbers, work).await.unwrap_err();
             assert_eq!(e.detail(), "it crashed");
         }

@@ -7,13 +7,12 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _};
-use haul_core::{Body, Error, Op, Payload, Result, stall};
-use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::BodyExt as _;
+use haul_core::{Body, Error, Op, Payload, Result};
+use haul_net::next_bytes;
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::address::Address;
@@ -96,18 +95,6 @@ impl http_body::Body for RequestBody {
     }
 }
 
-/// The next bytes of an answer; trailers are passed over.
-pub(crate) async fn next_bytes(body: &mut Incoming) -> Option<hyper::Result<Bytes>> {
-    loop {
-        match body.frame().await?.map(Frame::into_data) {
-            Ok(Ok(bytes)) if bytes.is_empty() => {}
-            Ok(Ok(bytes)) => return Some(Ok(bytes)),
-            Ok(Err(_trailers)) => {}
-            Err(e) => return Some(Err(e)),
-        }
-    }
-}
-
 /// The first `len` bytes of an answer: no fewer. What follows them is not read.
 pub(crate) fn exactly(body: Incoming, len: u64, address: Arc<Address>) -> Body {
     futures::stream::try_unfold((body, len), move |(mut body, left)| {
@@ -130,24 +117,4 @@ pub(crate) fn exactly(body: Incoming, len: u64, address: Arc<Address>) -> Body {
         }
     })
     .boxed()
-}
-
-/// The most that is read of a body whose bytes do not matter much: S3's error documents are below
-/// 1 KiB, the pages that come with redirects not much larger.
-const SMALL: usize = 16 << 10;
-
-/// How long that may take: nobody waits for words.
-const SMALL_TIME: Duration = Duration::from_secs(2);
-
-/// What there is of a small body. Read to its end, it leaves the connection for the next request.
-pub(crate) async fn drain(mut body: Incoming) -> Vec<u8> {
-    let mut all = Vec::new();
-    let reading = async {
-        while all.len() < SMALL && !body.is_end_stream() {
-            let Some(Ok(bytes)) = next_bytes(&mut body).await else { break };
-            all.extend_from_slice(&bytes);
-        }
-    };
-    stall::within(SMALL_TIME, reading).await;
-    all
 }

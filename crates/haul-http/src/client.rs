@@ -1,25 +1,20 @@
-//! The client: connections, and what every request carries.
+//! The client: what every request carries.
 //!
-//! Owns the connection pools, one for each lane, the request gate and the settings. Certificates
-//! are read when the first https request needs them, and not before. Must never follow a redirect
-//! or try again: that is decided where the meaning of a request is known.
+//! Owns the request gate and the settings. Must never follow a redirect or try again: that is decided
+//! where the meaning of a request is known.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use haul_core::{Error, ErrorKind, Gate, Op, Result, Retry, lanes, stall};
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, PROXY_AUTHORIZATION, USER_AGENT};
+use haul_core::{Error, ErrorKind, Gate, Op, Result, Retry, stall};
+use haul_net::{NetOptions, Pools};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, USER_AGENT};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 
 use crate::address::Address;
 use crate::body::RequestBody;
-use crate::connect::{Proxies, Timed, Transport, tls_config};
 use crate::error::broken;
 
 /// Settings of a client.
@@ -45,7 +40,7 @@ impl Default for HttpOptions {
 /// the client is made. A proxy is spoken to in plain HTTP; other kinds are refused with an error.
 #[derive(Clone)]
 pub struct HttpClient {
-    pools: Arc<Pools>,
+    pools: Pools<RequestBody>,
     pub(crate) gate: Gate,
     pub(crate) options: Arc<HttpOptions>,
 }
@@ -53,12 +48,12 @@ pub struct HttpClient {
 impl HttpClient {
     /// A client with these settings. Nothing is connected yet.
     pub fn new(options: HttpOptions) -> Self {
-        Self::with_proxies(options, Proxies::from_env())
+        Self::with_net(options, NetOptions::default())
     }
 
-    fn with_proxies(options: HttpOptions, proxies: Proxies) -> Self {
+    fn with_net(options: HttpOptions, net: NetOptions) -> Self {
         Self {
-            pools: Arc::new(Pools::new(proxies)),
+            pools: Pools::new(net),
             gate: Gate::new(options.requests),
             options: Arc::new(options),
         }
@@ -72,19 +67,14 @@ impl HttpClient {
     }
 
     /// A request with what all of them carry.
-    pub(crate) fn request(&self, op: Op, address: &Address) -> Result<http::request::Builder> {
-        let uri = address.uri(op)?;
-        let proxy = self.pools.proxies.authorization(&uri);
+    pub(crate) fn request(op: Op, address: &Address) -> Result<http::request::Builder> {
         let mut request = Request::builder()
-            .uri(uri)
+            .uri(address.uri(op)?)
             .header(USER_AGENT, concat!("haul/", env!("CARGO_PKG_VERSION")))
             // Bytes as they are stored: a range of a compressed answer is another range.
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(value) = &address.authorization {
             request = request.header(AUTHORIZATION, value);
-        }
-        if let Some(value) = proxy {
-            request = request.header(PROXY_AUTHORIZATION, value);
         }
         Ok(request)
     }
@@ -96,17 +86,7 @@ impl HttpClient {
         address: &Address,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>> {
-        let lane = self.pools.here();
-        let sent = if address.is_https() {
-            let config = self.pools.tls().map_err(|e| {
-                Error::new(ErrorKind::Connect, op, address.shown(), e)
-                    .with_hint("SSL_CERT_FILE names a file of certificates to trust")
-            })?;
-            lane.secure(&self.pools.proxies, config).request(request).await
-        } else {
-            lane.plain(&self.pools.proxies).request(request).await
-        };
-        sent.map_err(|e| broken(op, address, e))
+        self.pools.send(request).await.map_err(|e| broken(op, address, e))
     }
 
     /// Waits for an answer that the engine does not watch, through the gate and as long as the time-out
@@ -133,73 +113,18 @@ impl fmt::Debug for HttpClient {
     }
 }
 
-/// The most lanes that get a pool of their own.
-const MOST_LANES: usize = 64;
-
-/// Connections, for each lane and for all other threads. A connection is driven by the runtime that
-/// opened it; were the pool shared, bytes would cross threads on their way.
-struct Pools {
-    proxies: Proxies,
-    /// What to trust, or why that cannot be known.
-    tls: OnceLock<Result<Arc<ClientConfig>, String>>,
-    lanes: Vec<Lane>,
-}
-
-impl Pools {
-    fn new(proxies: Proxies) -> Self {
-        let lanes = std::iter::repeat_with(Lane::default).take(MOST_LANES + 1).collect();
-        Self { proxies, tls: OnceLock::new(), lanes }
-    }
-
-    fn here(&self) -> &Lane {
-        &self.lanes[lanes::current().map_or(0, |lane| 1 + lane % MOST_LANES)]
-    }
-
-    fn tls(&self) -> Result<Arc<ClientConfig>, String> {
-        self.tls.get_or_init(tls_config).clone()
-    }
-}
-
-type Plain = Client<Timed<Transport>, RequestBody>;
-type Secure = Client<Timed<HttpsConnector<Transport>>, RequestBody>;
-
-/// The connections of one lane, made when they are first needed.
-#[derive(Default)]
-struct Lane {
-    plain: OnceLock<Plain>,
-    secure: OnceLock<Secure>,
-}
-
-impl Lane {
-    fn plain(&self, proxies: &Proxies) -> &Plain {
-        self.plain.get_or_init(|| builder().build(Timed(Transport::new(proxies.clone()))))
-    }
-
-    fn secure(&self, proxies: &Proxies, config: Arc<ClientConfig>) -> &Secure {
-        self.secure.get_or_init(|| {
-            let transport = Transport::new(proxies.clone());
-            builder().build(Timed(HttpsConnector::from((transport, config))))
-        })
-    }
-}
-
-fn builder() -> hyper_util::client::legacy::Builder {
-    let mut builder = Client::builder(TokioExecutor::new());
-    builder.pool_timer(TokioTimer::new());
-    builder
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::HttpSource;
     use haul_core::{Opened, Source as _};
+    use haul_net::Proxies;
     use haul_testkit::http::HttpServer;
-    use hyper_util::client::proxy::matcher::Matcher;
 
     fn client(proxy: &str) -> HttpClient {
-        let matcher = Matcher::builder().all(proxy).no("direct.invalid").build();
-        HttpClient::with_proxies(HttpOptions::default(), Proxies::of(matcher))
+        let mut net = NetOptions::default();
+        net.proxies = Proxies::all(proxy, "direct.invalid");
+        HttpClient::with_net(HttpOptions::default(), net)
     }
 
     async fn open(client: HttpClient, url: &str) -> Result<Opened> {
@@ -220,19 +145,6 @@ mod tests {
         let e = open(client, "http://direct.invalid/a").await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Connect, "{e}");
         assert_eq!(proxy.calls().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_proxy_that_does_not_connect_is_named() {
-        let proxy = HttpServer::start().unwrap();
-        let client = client(&proxy.url(""));
-        let uri = "https://h.invalid/".parse().unwrap();
-        // Whether or not this machine has certificates: the connection is made before.
-        let tunnel =
-            tower_service::Service::call(&mut Transport::new(client.pools.proxies.clone()), uri);
-        let e = tunnel.await.err().unwrap();
-        assert_eq!(e.to_string(), "tunnel error: unsuccessful");
-        assert_eq!(proxy.calls()[0].method, "CONNECT");
     }
 
     #[tokio::test]

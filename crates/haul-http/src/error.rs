@@ -1,7 +1,7 @@
 //! What a failed request means.
 //!
-//! Owns the mapping from status codes and broken connections to [`Error`], and with it which
-//! failures the engine may retry. A server's own words are taken from S3-like error documents only:
+//! Owns the mapping from status codes to [`Error`], and with it which failures the engine may retry;
+//! what a broken connection means is in [`haul_net`]. A server's own words are taken from S3-like error documents only:
 //! HTML pages are no messages. Must never quote a URL that it was not given as an [`Address`].
 
 use std::error::Error as StdError;
@@ -13,8 +13,7 @@ use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::address::{Address, Signed};
-use crate::body::drain;
-use crate::connect::TooSlow;
+use haul_net::drain;
 
 /// Understands an answer that is not the one that was hoped for.
 pub(crate) async fn refusal(op: Op, address: &Address, answer: Response<Incoming>) -> Error {
@@ -150,86 +149,14 @@ pub(crate) fn nonsense(op: Op, address: &Address, what: impl std::fmt::Display) 
 
 /// A request that got no answer, or a body that broke off.
 pub(crate) fn broken(op: Op, address: &Address, e: impl StdError + Send + Sync + 'static) -> Error {
-    let understood = undelivered(op, address, &e);
+    let understood = haul_net::undelivered(op, &address.shown(), &e);
+    let understood = match (understood.kind(), understood.hint()) {
+        (ErrorKind::Connect, None) => {
+            understood.with_hint("is the host right, and does the server run?")
+        }
+        _ => understood,
+    };
     understood.with_source(e)
-}
-
-fn undelivered(op: Op, address: &Address, e: &(dyn StdError + 'static)) -> Error {
-    let make = |kind, detail: &str| Error::new(kind, op, address.shown(), detail);
-    let connecting = causes(e).any(|c| {
-        c.downcast_ref::<hyper_util::client::legacy::Error>()
-            .is_some_and(hyper_util::client::legacy::Error::is_connect)
-    });
-    if let Some(tls) = causes(e).find_map(|c| c.downcast_ref::<rustls::Error>()) {
-        return no_tls(op, address, tls);
-    }
-    if !connecting {
-        let detail = format!("the connection broke: {}", root_cause(e));
-        return make(ErrorKind::Protocol, &detail).with_retry(Retry::Backoff);
-    }
-    let says = |what: &str| causes(e).any(|c| c.to_string().contains(what));
-    if says("proxy authorization required") {
-        return make(ErrorKind::AccessDenied, "the proxy wants a user and a password")
-            .with_hint("they go into HTTPS_PROXY, before the host: USER:PASSWORD@HOST");
-    }
-    if says("are not supported") {
-        return make(ErrorKind::Unsupported, &root_cause(e)).with_hint("HTTPS_PROXY, NO_PROXY");
-    }
-    let no_connection = |detail: &str| make(ErrorKind::Connect, detail).with_retry(Retry::Backoff);
-    let timed_out = |e: &std::io::Error| e.kind() == std::io::ErrorKind::TimedOut;
-    let slow = causes(e)
-        .any(|c| c.is::<TooSlow>() || c.downcast_ref::<std::io::Error>().is_some_and(timed_out));
-    if slow {
-        return no_connection(&TooSlow.to_string());
-    }
-    if says("tunnel error") {
-        let detail = format!("the proxy does not connect us: {}", root_cause(e));
-        return no_connection(&detail).with_hint("HTTPS_PROXY names the proxy");
-    }
-    no_connection(&root_cause(e)).with_hint("is the host right, and does the server run?")
-}
-
-/// TLS fails the same way next time.
-fn no_tls(op: Op, address: &Address, e: &rustls::Error) -> Error {
-    use rustls::CertificateError as C;
-    let make = |detail: &str| Error::new(ErrorKind::Connect, op, address.shown(), detail);
-    match e {
-        rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
-            make("the server's certificate has expired")
-                .with_hint("or is this machine's clock wrong?")
-        }
-        rustls::Error::InvalidCertificate(C::UnknownIssuer) => {
-            make("the server's certificate is from nobody that this system trusts")
-                .with_hint("SSL_CERT_FILE names a file of certificates to trust")
-        }
-        rustls::Error::InvalidCertificate(
-            C::NotValidForName | C::NotValidForNameContext { .. },
-        ) => make("the server's certificate is for another host"),
-        rustls::Error::InvalidMessage(_) => {
-            make("the server does not speak TLS").with_hint("is it an http:// URL?")
-        }
-        e => make(&format!("no encrypted connection: {e}")),
-    }
-}
-
-/// An error and what caused it. What stands inside an I/O error is one of them, which
-/// [`StdError::source`] leaves out.
-fn causes<'a>(
-    e: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    let mut next = Some(e);
-    std::iter::from_fn(move || {
-        let e = next?;
-        let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = inner.map_or_else(|| e.source(), |inner| Some(inner as &(dyn StdError + 'static)));
-        Some(e)
-    })
-}
-
-/// The innermost cause, without "(os error N)".
-fn root_cause(e: &(dyn StdError + 'static)) -> String {
-    let text = causes(e).last().map(ToString::to_string).unwrap_or_default();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! haul's HTTP(S) backend: ranged or streamed GET, PUT to presigned URLs.
 //!
-//! Owns everything that speaks plain HTTP: the client with its connections and proxies, what a
+//! Owns everything that speaks plain HTTP: what every request carries, what a
 //! server's answer says about ranges and validators, redirects, and the meaning of its errors. It
 //! must never send HEAD (a presigned URL is signed for one method), send credentials to another
 //! origin than the one they were given for, show a secret, or try again: the engine does that.
@@ -9,7 +9,6 @@ mod address;
 mod answer;
 mod body;
 mod client;
-mod connect;
 mod error;
 mod place;
 mod ranged;

@@ -12,8 +12,9 @@ use http::{HeaderMap, Method, Response};
 use hyper::body::Incoming;
 
 use crate::address::Address;
-use crate::body::{RequestBody, drain};
+use crate::body::RequestBody;
 use crate::client::HttpClient;
+use haul_net::drain;
 
 /// How many redirects are followed in a row: half of what the Fetch standard and wget allow,
 /// and more than an honest server needs.
@@ -56,7 +57,7 @@ impl Place {
         headers: &HeaderMap,
     ) -> Result<(Address, Response<Incoming>)> {
         for _ in 0..=MOST_REDIRECTS {
-            let mut request = self.client.request(op, &address)?.method(Method::GET);
+            let mut request = HttpClient::request(op, &address)?.method(Method::GET);
             if let Some(all) = request.headers_mut() {
                 all.extend(headers.clone());
             }

@@ -17,9 +17,9 @@ use hyper::body::Incoming;
 
 use crate::address::Address;
 use crate::answer::{self, Stamp};
-use crate::body::next_bytes;
 use crate::error::{broken, nonsense, refusal};
 use crate::place::Place;
+use haul_net::next_bytes;
 
 /// An answer that is read once.
 #[derive(Debug)]

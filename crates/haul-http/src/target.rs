@@ -20,9 +20,10 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::address::{Address, Signed};
-use crate::body::{RequestBody, drain};
+use crate::body::RequestBody;
 use crate::client::HttpClient;
 use crate::error::refusal;
+use haul_net::drain;
 
 /// A URL to write.
 #[derive(Clone)]
@@ -141,9 +142,7 @@ struct Put {
 impl Put {
     async fn send(&self, payload: &Payload) -> Result<Committed> {
         let again = self.tried.swap(true, Ordering::SeqCst);
-        let mut request = self
-            .client
-            .request(Op::Write, &self.address)?
+        let mut request = HttpClient::request(Op::Write, &self.address)?
             .method(Method::PUT)
             .header(CONTENT_LENGTH, payload.len());
         if let Some(all) = request.headers_mut() {

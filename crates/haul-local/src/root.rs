@@ -75,7 +75,12 @@ impl DestinationRoot {
 
     /// How messages call what is at `path`.
     pub(crate) fn name_of(&self, path: &OsStr) -> String {
-        self.path.join(path).to_string_lossy().into_owned()
+        // Not joined: an absolute name would hide where it was going to.
+        let folder = self.path.to_string_lossy();
+        if folder == "." {
+            return path.to_string_lossy().into_owned();
+        }
+        format!("{}/{}", folder.trim_end_matches('/'), path.to_string_lossy())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

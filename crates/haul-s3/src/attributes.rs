@@ -10,10 +10,11 @@ use haul_core::Attributes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Unreserved characters of RFC 3986 stay as they are.
-const ENCODE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const ENCODE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The same, with the slashes of a key left alone.
-const ENCODE_KEY: &AsciiSet = &ENCODE.remove(b'/');
+pub(crate) const ENCODE_KEY: &AsciiSet = &ENCODE.remove(b'/');
 
 /// Sets every attribute that is there on a request builder.
 macro_rules! set_attributes {

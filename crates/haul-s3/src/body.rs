@@ -1,18 +1,18 @@
-//! A request body that streams a chunk.
+//! Bodies, in both directions.
 //!
 //! Owns the bridge from a [`Payload`] to HTTP: exact length first, no re-chunking, no buffering.
 //! The SDK's own file body reads 4 KiB at a time. A failure of the source is kept aside, because
-//! the HTTP stack turns it into "user error".
+//! the HTTP stack turns it into "user error". And that from an answer to a stream of its bytes.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use futures::stream::BoxStream;
-use haul_core::{Error, Payload, PayloadReader, Result};
+use futures::stream::{BoxStream, StreamExt as _};
+use haul_core::{Body, Error, ErrorKind, Op, Payload, PayloadReader, Result, Retry};
+use haul_net::{Incoming, next_bytes};
 use http_body::{Frame, SizeHint};
 
 /// Where a body leaves the reason of its failure.
@@ -39,14 +39,14 @@ struct PayloadBody {
 }
 
 /// Turns a payload into a body; the slot tells afterwards whether the source failed.
-pub(crate) fn body_of(payload: &Payload) -> (ByteStream, FailureSlot) {
+pub(crate) fn body_of(payload: &Payload) -> (SdkBody, FailureSlot) {
     let failure = FailureSlot::default();
     let body = PayloadBody {
         stream: Mutex::new(PayloadReader::into_stream(payload.open())),
         left: payload.len(),
         failure: failure.clone(),
     };
-    (ByteStream::new(SdkBody::from_body_1_x(body)), failure)
+    (SdkBody::from_body_1_x(body), failure)
 }
 
 impl http_body::Body for PayloadBody {
@@ -79,4 +79,21 @@ impl http_body::Body for PayloadBody {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
     }
+}
+
+/// The bytes of an answer.
+pub(crate) fn stream_of(body: Incoming, location: String) -> Body {
+    futures::stream::unfold((body, location), |(mut body, location)| async move {
+        let item = next_bytes(&mut body).await?.map_err(|e| broken(&location, e));
+        Some((item, (body, location)))
+    })
+    .boxed()
+}
+
+/// An answer that breaks off.
+pub(crate) fn broken(location: &str, e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    let what = "the connection broke in the middle of the answer";
+    Error::new(ErrorKind::Protocol, Op::Read, location, what)
+        .with_retry(Retry::Backoff)
+        .with_source(e)
 }

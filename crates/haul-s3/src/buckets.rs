@@ -75,7 +75,7 @@ pub async fn bucket_exists(client: &S3Client, bucket: &str) -> Result<bool> {
 
 /// All buckets of the caller.
 pub async fn list_buckets(client: &S3Client) -> Result<Vec<BucketInfo>> {
-    const EVERYTHING: &str = "s3://";
+    const EVERYTHING: &str = "the buckets";
     let at = client.at("").await;
     let (mut buckets, mut token) = (Vec::new(), None::<String>);
     loop {

@@ -47,7 +47,8 @@ impl ChecksumPolicy {
     }
 
     /// The same for an answer to HEAD, which has no words: a bare 400 may be about the question for a
-    /// checksum. If it was not, the next answer is the same, and final.
+    /// checksum, where nothing is known of the store. If it was not, the next answer is the same, and
+    /// final.
     pub(crate) fn learn_if_bare(&self, asked: bool, failed: Failure) -> Error {
         let bare = failed.code.is_none() && failed.error.kind() == ErrorKind::Rejected;
         if asked && bare { self.refuse(failed.error) } else { failed.error }

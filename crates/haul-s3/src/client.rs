@@ -5,6 +5,7 @@
 //! the store. Must never retry: a request that is worth another try says so in its error.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -14,18 +15,25 @@ use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_types::body::SdkBody;
 use haul_core::{Error, ErrorKind, Gate, Op, Result, Retry, stall};
+use haul_net::{Incoming, NetOptions};
 
+use crate::address::Addresses;
 use crate::checksum::ChecksumPolicy;
-use crate::credentials::{Expiry, Watched};
-use crate::error::{Failure, Redirect, bucket_region, failure};
+use crate::credentials::Keys;
+use crate::direct::Direct;
+use crate::error::{
+    Failure, Redirect, Refused, bucket_region, failure, no_credentials, undelivered,
+};
 use crate::interceptor::Bare;
 use crate::provider::{Provider, Quirks, USUAL_REGION};
 use crate::region::{Place, Regions};
-use crate::sdk::{LaneClients, http_client};
+use crate::sdk::Http;
 
 /// An access key, for callers that do not want the AWS chain to look for one.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -65,6 +73,9 @@ pub struct S3Options {
     pub provider: Option<Provider>,
     /// Most parts of an upload, where a store takes fewer than its provider says.
     pub max_parts: Option<u64>,
+    /// A file of certificates (PEM) to trust instead of the system's, as `AWS_CA_BUNDLE` names one: it
+    /// is for the caller to look there.
+    pub ca_bundle: Option<PathBuf>,
     /// Requests in flight to the endpoint.
     pub requests: usize,
     /// How long a small request may take. Requests with bodies have the engine's stall timer, and
@@ -84,14 +95,12 @@ impl Default for S3Options {
             path_style: None,
             provider: None,
             max_parts: None,
+            ca_bundle: None,
             requests: 4,
             timeout: Duration::from_secs(20),
         }
     }
 }
-
-/// How long a connection may take. S3's own clients use 3.1 s; distant stores need a little more.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client for one endpoint; clones share connections and the gate.
 #[derive(Clone)]
@@ -105,7 +114,10 @@ pub struct S3Client {
     pub(crate) signed: bool,
     /// Most parts of an upload.
     pub(crate) max_parts: u64,
-    pub(crate) expiry: Expiry,
+    /// What to sign with, where requests are signed.
+    pub(crate) keys: Option<Keys>,
+    http: Http,
+    addresses: Arc<Addresses>,
     provider: Provider,
     timeout: Duration,
     pub(crate) custom_endpoint: bool,
@@ -137,7 +149,10 @@ impl S3Client {
             check_endpoint(url)?;
         }
         let named = region_chain(options).region().await;
-        let shared = load(options, named.as_ref()).await;
+        let mut net = NetOptions::default();
+        net.ca_bundle.clone_from(&options.ca_bundle);
+        let http = Http::new(net);
+        let shared = load(options, named.as_ref(), &http).await;
         let endpoint: Option<Arc<str>> = endpoint_of(&shared).map(Into::into);
         if let Some(url) = &endpoint {
             check_endpoint(url)?;
@@ -147,16 +162,15 @@ impl S3Client {
         let quirks = provider.quirks();
         let region = named
             .unwrap_or_else(|| Region::new(quirks.default_region(endpoint.as_deref()).to_owned()));
-        let plain = endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
-        let expiry = Expiry::default();
-        let config = configure(options, &shared, quirks, &expiry)
+        let keys = shared.credentials_provider().map(Keys::new);
+        let config = configure(options, &shared, quirks, keys.as_ref())
             .region(region.clone())
             .force_path_style(options.path_style.unwrap_or(endpoint.is_some() && quirks.path_style))
             .build();
         Ok(Self {
             regions: Arc::new(Regions::new(
                 region.as_ref(),
-                LaneClients::new(config, plain),
+                aws_sdk_s3::Client::from_conf(config),
                 endpoint.clone(),
             )),
             gate: Gate::new(options.requests),
@@ -165,7 +179,9 @@ impl S3Client {
             sign_payload: options.sign_payload,
             signed: !options.no_sign_request,
             max_parts: options.max_parts.unwrap_or(quirks.max_parts).min(quirks.max_parts).max(1),
-            expiry,
+            keys,
+            http,
+            addresses: Arc::default(),
             provider,
             timeout: options.timeout,
             custom_endpoint: endpoint.is_some() && provider != Provider::Aws,
@@ -226,26 +242,38 @@ impl S3Client {
 
     /// Sends a small request through the gate, and waits for its answer as long as the time-out
     /// allows.
-    pub(crate) async fn asking<F: Future>(
+    pub(crate) fn asking<F: Future>(
+        &self,
+        op: Op,
+        location: &impl fmt::Display,
+        request: F,
+    ) -> impl Future<Output = Result<F::Output>> {
+        let request = Box::pin(request); // the SDK's futures are large
+        async move {
+            let _permit = self.gate.enter().await;
+            self.in_time(op, location, request).await
+        }
+    }
+
+    /// The same for a caller that is through the gate.
+    pub(crate) async fn in_time<F: Future>(
         &self,
         op: Op,
         location: &impl fmt::Display,
         request: F,
     ) -> Result<F::Output> {
-        let _permit = self.gate.enter().await;
         let late = || {
             let detail = format!("no answer within {} s", self.timeout.as_secs());
             Error::new(ErrorKind::Stalled, op, location, detail).with_retry(Retry::Backoff)
         };
-        // Boxed: the SDK's futures are large.
-        stall::within(self.timeout, Box::pin(request)).await.ok_or_else(late)
+        stall::within(self.timeout, request).await.ok_or_else(late)
     }
 }
 
 /// The client for one bucket, in the bucket's region.
 pub(crate) struct At<'a> {
     client: &'a S3Client,
-    bucket: &'a str,
+    pub(crate) bucket: &'a str,
     region: Arc<str>,
     sdk: aws_sdk_s3::Client,
 }
@@ -264,10 +292,60 @@ impl At<'_> {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let Failure { error, code, redirect } = failure(op, location, &self.region, e);
+        self.understood(op, failure(op, location, &self.region, e))
+    }
+
+    /// Whether the bytes of bodies are signed.
+    pub(crate) fn signs_payload(&self) -> bool {
+        self.client.sign_payload
+    }
+
+    /// The way around the SDK, where there is one.
+    pub(crate) async fn direct(&self) -> Option<Direct<'_>> {
+        let S3Client { keys, signed, addresses, .. } = self.client;
+        let keys = if *signed { Some(keys.as_ref()?) } else { None };
+        let address = addresses.of(self.bucket, &self.region, &self.sdk).await?;
+        Some(Direct { address, keys, bare: self.client.quirks().bare_requests })
+    }
+
+    /// Sends such a request; the answer is one that says yes.
+    pub(crate) async fn sent(
+        &self,
+        op: Op,
+        location: &str,
+        request: http::Request<SdkBody>,
+    ) -> Result<http::Response<Incoming>, Failure> {
+        let answer = self.client.http.pools().send(request).await.map_err(|e| {
+            let error = undelivered(op, location, &e).with_source(e);
+            self.understood(op, Failure::of(error))
+        })?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let (head, body) = answer.into_parts();
+        let document = haul_net::drain(body).await;
+        let refused = Refused::of(&head, &String::from_utf8_lossy(&document));
+        Err(self.understood(op, refused.understand(op, location, &self.region)))
+    }
+
+    /// There was nothing to sign such a request with.
+    pub(crate) fn no_credentials(&self, op: Op, location: &str, e: CredentialsError) -> Failure {
+        let error = no_credentials(op, location, &e).with_source(e);
+        self.understood(op, Failure::of(error))
+    }
+
+    fn understood(&self, op: Op, failed: Failure) -> Failure {
+        let Failure { error, code, redirect } = failed;
         let error = match (error.kind(), &self.client.endpoint, &redirect) {
-            (ErrorKind::Connect, Some(endpoint), _) => {
-                error.with_hint(format!("is the endpoint {endpoint} right, and does it run?"))
+            // Unless it is known what is wrong.
+            (ErrorKind::Connect, endpoint, _) if error.hint().is_none() => {
+                let hint = match endpoint {
+                    Some(endpoint) => format!("is the endpoint {endpoint} right, and does it run?"),
+                    None => {
+                        "is the endpoint right, and does the server run? (--endpoint-url)".into()
+                    }
+                };
+                error.with_hint(hint)
             }
             (_, _, Some(redirect)) if self.follow(op, redirect) => {
                 error.with_retry(Retry::After(Duration::ZERO))
@@ -294,15 +372,15 @@ fn configure(
     options: &S3Options,
     shared: &SdkConfig,
     quirks: &Quirks,
-    expiry: &Expiry,
+    keys: Option<&Keys>,
 ) -> aws_sdk_s3::config::Builder {
     let mut config = aws_sdk_s3::config::Builder::from(shared)
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-    if let Some(credentials) = shared.credentials_provider() {
-        config = config.credentials_provider(Watched::new(credentials, expiry.clone()));
+    if let Some(keys) = keys {
+        config = config.credentials_provider(keys.clone());
     }
     if options.no_sign_request {
         config = config.allow_no_auth();
@@ -313,10 +391,11 @@ fn configure(
     config
 }
 
-async fn load(options: &S3Options, region: Option<&Region>) -> SdkConfig {
-    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
+async fn load(options: &S3Options, region: Option<&Region>, http: &Http) -> SdkConfig {
+    let limit = http.pools().options().connect_timeout;
+    let timeouts = TimeoutConfig::builder().connect_timeout(limit).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client(false))
+        .http_client(http.clone())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);
     if let Some(profile) = &options.profile {

@@ -12,6 +12,8 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use haul_core::{Error, ErrorKind, Op, Retry};
 
+use crate::document::Document;
+
 /// A failed request, with the S3 error code for callers that decide by it.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -30,6 +32,13 @@ pub(crate) struct Redirect {
     pub(crate) elsewhere: bool,
 }
 
+impl Failure {
+    /// One that no answer tells of.
+    pub(crate) fn of(error: Error) -> Self {
+        Self { error, code: None, redirect: None }
+    }
+}
+
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         failure.error
@@ -46,38 +55,73 @@ pub(crate) fn failure<E>(
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
-    let code = e.code().map(str::to_owned);
-    let mut redirect = None;
-    let error = match &e {
+    let failure = match &e {
         SdkError::ServiceError(service) => {
-            let said = bucket_region(service.raw());
-            let answer = Answer {
+            let refused = Refused {
                 status: service.raw().status().as_u16(),
-                code: code.as_deref(),
-                message: e.message(),
+                code: e.code().map(str::to_owned),
+                message: e.message().map(str::to_owned),
                 retry_after: header(service.raw(), "retry-after").and_then(|v| v.parse().ok()),
-                // Answers to HEAD name the bucket's region even when that is not what is wrong.
-                region: said.as_deref().filter(|said| *said != region),
+                region: bucket_region(service.raw()),
+                elsewhere: header(service.raw(), "location").is_some(),
             };
-            let error = answer.understand(op, location);
-            if error.kind() == ErrorKind::WrongRegion {
-                let region = said.as_deref().or(answer.other_region()).map(str::to_owned);
-                let elsewhere = header(service.raw(), "location").is_some();
-                redirect = Some(Redirect { region, elsewhere });
-            }
-            error
-        }
-        SdkError::TimeoutError(_) => {
-            Error::new(ErrorKind::Connect, op, location, "no connection within 5 s")
-                .with_retry(Retry::Backoff)
+            refused.understand(op, location, region)
         }
         SdkError::ResponseError(_) => {
             let detail = format!("the answer makes no sense: {}", root_cause(&e));
-            Error::new(ErrorKind::Protocol, op, location, detail).with_retry(Retry::Backoff)
+            let error = Error::new(ErrorKind::Protocol, op, location, detail);
+            Failure::of(error.with_retry(Retry::Backoff))
         }
-        _ => undelivered(op, location, &e),
+        _ => Failure::of(undelivered(op, location, &e)),
     };
-    Failure { error: error.with_source(e), code, redirect }
+    Failure { error: failure.error.with_source(e), ..failure }
+}
+
+/// A request that a store refused.
+pub(crate) struct Refused {
+    status: u16,
+    code: Option<String>,
+    message: Option<String>,
+    retry_after: Option<u64>,
+    /// Where it says that the bucket is.
+    region: Option<String>,
+    /// Whether it names another address, too.
+    elsewhere: bool,
+}
+
+impl Refused {
+    /// The same of an answer to a request that we made.
+    pub(crate) fn of(head: &http::response::Parts, document: &str) -> Self {
+        let text = |name: &str| head.headers.get(name)?.to_str().ok();
+        let said = Document::of(document);
+        let nothing = document.is_empty() && head.status == http::StatusCode::NOT_FOUND;
+        Self {
+            status: head.status.as_u16(),
+            code: said.code.or_else(|| nothing.then(|| "NotFound".to_owned())),
+            message: said.message,
+            retry_after: text("retry-after").and_then(|v| v.parse().ok()),
+            region: text("x-amz-bucket-region").map(str::to_owned).or(said.region),
+            elsewhere: head.headers.contains_key(http::header::LOCATION),
+        }
+    }
+
+    /// What it means for a request that was signed for `region`.
+    pub(crate) fn understand(self, op: Op, location: &str, region: &str) -> Failure {
+        let answer = Answer {
+            status: self.status,
+            code: self.code.as_deref(),
+            message: self.message.as_deref(),
+            retry_after: self.retry_after,
+            // Answers to HEAD name the bucket's region even when that is not what is wrong.
+            region: self.region.as_deref().filter(|said| *said != region),
+        };
+        let error = answer.understand(op, location);
+        let redirect = (error.kind() == ErrorKind::WrongRegion).then(|| Redirect {
+            region: self.region.as_deref().or(answer.other_region()).map(str::to_owned),
+            elsewhere: self.elsewhere,
+        });
+        Failure { error, code: self.code, redirect }
+    }
 }
 
 /// Why a store did not do one of many things that a single request asked for.
@@ -235,7 +279,7 @@ impl Answer<'_> {
 }
 
 /// Credentials that could not be had: for good, or because the service that hands them out failed.
-fn no_credentials(op: Op, location: &str, e: &CredentialsError) -> Error {
+pub(crate) fn no_credentials(op: Op, location: &str, e: &CredentialsError) -> Error {
     // The machine's role is asked last: a failure there means that nobody had any.
     let last = causes(e).any(|c| c.to_string().contains("IMDS"));
     let passing =
@@ -254,7 +298,7 @@ fn no_credentials(op: Op, location: &str, e: &CredentialsError) -> Error {
 }
 
 /// A request that got no answer.
-fn undelivered(op: Op, location: &str, e: &(dyn StdError + 'static)) -> Error {
+pub(crate) fn undelivered(op: Op, location: &str, e: &(dyn StdError + 'static)) -> Error {
     let chain: Vec<String> = causes(e).map(ToString::to_string).collect();
     let says = |what: &str| chain.iter().any(|c| c.contains(what));
     if let Some(e) = causes(e).find_map(|c| c.downcast_ref::<CredentialsError>()) {
@@ -263,21 +307,10 @@ fn undelivered(op: Op, location: &str, e: &(dyn StdError + 'static)) -> Error {
     if says("identity") {
         return no_credentials(op, location, &CredentialsError::not_loaded_no_source());
     }
-    let io = causes(e).find_map(|c| c.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
-    let connecting = io == Some(std::io::ErrorKind::ConnectionRefused)
-        || ["tcp connect", "dns error", "client error (Connect)", "lookup address"]
-            .iter()
-            .any(|what| says(what));
-    if connecting {
-        return Error::new(ErrorKind::Connect, op, location, root_cause(e))
-            .with_retry(Retry::Backoff)
-            .with_hint("is the endpoint right, and does the server run? (--endpoint-url)");
-    }
-    if io.is_none() && says("failed to construct request") {
+    if says("failed to construct request") {
         return Error::new(ErrorKind::Invalid, op, location, root_cause(e));
     }
-    let detail = format!("the connection broke: {}", root_cause(e));
-    Error::new(ErrorKind::Protocol, op, location, detail).with_retry(Retry::Backoff)
+    haul_net::undelivered(op, location, e)
 }
 
 fn causes<'a>(

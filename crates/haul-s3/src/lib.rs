@@ -5,6 +5,7 @@
 //! meaning of a store's errors. It must never retry (the engine does), let an answer choose the host
 //! that it talks to, or show a secret.
 
+mod address;
 mod attributes;
 mod body;
 mod buckets;
@@ -12,6 +13,8 @@ mod checksum;
 mod client;
 mod copy;
 mod credentials;
+mod direct;
+mod document;
 mod error;
 mod interceptor;
 mod list;
@@ -23,9 +26,11 @@ mod region;
 mod remove;
 mod sdk;
 mod seen;
+mod sign;
 mod source;
 mod target;
 mod uploads;
+mod usual;
 mod wire;
 
 pub use buckets::{BucketInfo, Created, bucket_exists, list_buckets, make_bucket, remove_bucket};

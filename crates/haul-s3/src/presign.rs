@@ -13,6 +13,7 @@ use haul_core::{Error, ErrorKind, Op, Result};
 
 use crate::ObjectId;
 use crate::client::{At, S3Client};
+use crate::credentials::Keys;
 
 /// Longest life of a link (S3 user guide, "Sharing objects with presigned URLs").
 pub const LONGEST_LINK: Duration = Duration::from_hours(7 * 24);
@@ -124,7 +125,7 @@ where
         method: request.method().to_owned(),
         headers: headers.collect(),
         expires_in: Duration::ZERO,
-        credentials_expire: client.expiry.get(),
+        credentials_expire: client.keys.as_ref().and_then(Keys::expiry),
     })
 }
 

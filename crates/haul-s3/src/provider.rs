@@ -80,6 +80,8 @@ pub struct Quirks {
     pub region: DefaultRegion,
     /// Largest object that one CopyObject takes.
     pub copy_limit: u64,
+    /// Whether the row is about a known store: then what it refuses without a word is not guessed at.
+    pub known: bool,
     /// Whether the store breaks the signature of what its front end rewrites (`Accept-Encoding`) and
     /// of the `x-id` that the SDK adds.
     pub bare_requests: bool,
@@ -98,6 +100,7 @@ const AWS: Quirks = Quirks {
     multipart_etag: true,
     region: DefaultRegion::InHost,
     copy_limit: MAX_PART,
+    known: true,
     bare_requests: false,
 };
 
@@ -175,12 +178,13 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
     ),
     // Wasabi's documentation: the region is part of the host name.
     (Provider::Wasabi, "wasabi", &["wasabisys.com"], Quirks { path_style: true, ..AWS }),
-    // Nothing is known, so nothing is claimed; see rclone's file for "Other".
+    // Nothing is known: what most stores do is tried, and a refusal is learned. An ETag of parts that
+    // is not made of their MD5s looks like a difference then, which is the safe mistake (U0.5).
     (
         Provider::Generic,
         "generic",
         &[],
-        Quirks { path_style: true, multipart_etag: false, region: DefaultRegion::Usual, ..AWS },
+        Quirks { path_style: true, region: DefaultRegion::Usual, known: false, ..AWS },
     ),
 ];
 

@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Region;
 
 use crate::provider::{Provider, host_of};
-use crate::sdk::LaneClients;
 
 /// How often a bucket may be said to be elsewhere before that is nonsense.
 const MOST_MOVES: u32 = 3;
@@ -19,7 +19,7 @@ const MOST_MOVES: u32 = 3;
 /// The regions of an endpoint.
 pub(crate) struct Regions {
     home: Arc<str>,
-    clients: Arc<LaneClients>,
+    sdk: Client,
     /// The endpoint, unless it is the one that the SDK derives from the region.
     endpoint: Option<Arc<str>>,
     /// Whether any bucket is known to be elsewhere: without, requests take no lock.
@@ -30,7 +30,7 @@ pub(crate) struct Regions {
 #[derive(Default)]
 struct Learned {
     buckets: HashMap<String, Known>,
-    clients: HashMap<Arc<str>, Arc<LaneClients>>,
+    clients: HashMap<Arc<str>, Client>,
 }
 
 /// What is known of a bucket.
@@ -51,16 +51,16 @@ enum Asked {
 /// Where a bucket is.
 pub(crate) struct Place {
     pub(crate) region: Arc<str>,
-    pub(crate) sdk: aws_sdk_s3::Client,
+    pub(crate) sdk: Client,
     /// Whether the store has to be asked first.
     pub(crate) ask: bool,
 }
 
 impl Regions {
-    pub(crate) fn new(home: &str, clients: LaneClients, endpoint: Option<Arc<str>>) -> Self {
+    pub(crate) fn new(home: &str, sdk: Client, endpoint: Option<Arc<str>>) -> Self {
         Self {
             home: home.into(),
-            clients: Arc::new(clients),
+            sdk,
             endpoint,
             any: AtomicBool::new(false),
             learned: Mutex::default(),
@@ -74,8 +74,7 @@ impl Regions {
 
     /// The client to send requests about `bucket` with.
     pub(crate) fn of(&self, bucket: &str) -> Place {
-        let home =
-            || Place { region: self.home.clone(), sdk: self.clients.here().clone(), ask: false };
+        let home = || Place { region: self.home.clone(), sdk: self.sdk.clone(), ask: false };
         if !self.any.load(Ordering::Acquire) {
             return home();
         }
@@ -85,17 +84,16 @@ impl Regions {
         if region == self.home {
             return Place { ask, ..home() };
         }
-        let clients = learned.clients.entry(region.clone()).or_insert_with(|| {
-            Arc::new(self.clients.changed(|config| {
-                let url = self.endpoint.as_deref().and_then(|url| sibling(url, &region));
-                let config = config.region(Region::new(region.to_string()));
-                match url {
-                    Some(url) => config.endpoint_url(url),
-                    None => config,
-                }
-            }))
+        let sdk = learned.clients.entry(region.clone()).or_insert_with(|| {
+            let url = self.endpoint.as_deref().and_then(|url| sibling(url, &region));
+            let config = self.sdk.config().to_builder().region(Region::new(region.to_string()));
+            let config = match url {
+                Some(url) => config.endpoint_url(url),
+                None => config,
+            };
+            Client::from_conf(config.build())
         });
-        Place { sdk: clients.here().clone(), region, ask }
+        Place { sdk: sdk.clone(), region, ask }
     }
 
     /// Takes in a redirect of a request that was sent to `used`. Whether another try makes sense.
@@ -191,7 +189,7 @@ mod tests {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
             .build();
-        Regions::new("us-east-1", LaneClients::new(config, true), None)
+        Regions::new("us-east-1", Client::from_conf(config), None)
     }
 
     #[test]

@@ -1,97 +1,94 @@
-//! The SDK's clients, one for each thread that moves bytes.
+//! The SDK's connections, which are ours.
 //!
-//! Owns HTTP connections: a pool for each lane, made on the first request, through the proxies that
-//! the environment names. Must never be shared between runtimes.
+//! Owns the bridge from the SDK's idea of an HTTP client to [`haul_net`]. One SDK client serves all
+//! threads: it is the pools below that keep a request on its lane. Must never retry.
 
-use std::sync::OnceLock;
+use std::time::Duration;
 
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_runtime_api::shared::IntoShared as _;
-use haul_core::lanes;
+use aws_smithy_types::body::SdkBody;
+use haul_net::{NetOptions, Pools, SendError};
 
-/// One SDK client for each lane, and one for all other threads. A connection is driven by the
-/// runtime that opened it; were the pool shared, bytes would cross threads on their way.
-pub(crate) struct LaneClients {
-    config: aws_sdk_s3::Config,
-    /// Whether the endpoint is plain HTTP, which needs no certificates.
-    plain: bool,
-    clients: Vec<OnceLock<aws_sdk_s3::Client>>,
+/// What the SDK takes for an HTTP client. Clones share connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    pools: Pools<SdkBody>,
+    connector: SharedHttpConnector,
 }
 
-/// The most lanes that get a pool of their own.
-const MOST_LANES: usize = 64;
-
-impl LaneClients {
-    pub(crate) fn new(config: aws_sdk_s3::Config, plain: bool) -> Self {
-        let clients = std::iter::repeat_with(OnceLock::new).take(MOST_LANES + 1).collect();
-        Self { config, plain, clients }
+impl Http {
+    pub(crate) fn new(net: NetOptions) -> Self {
+        let pools = Pools::new(net);
+        let connections = Connections { pools: pools.clone(), limit: None };
+        Self { pools, connector: SharedHttpConnector::new(connections) }
     }
 
-    /// The client for this thread.
-    pub(crate) fn here(&self) -> &aws_sdk_s3::Client {
-        let slot = lanes::current().map_or(0, |lane| 1 + lane % MOST_LANES);
-        self.clients[slot].get_or_init(|| {
-            let http = http_client(self.plain);
-            aws_sdk_s3::Client::from_conf(self.config.to_builder().http_client(http).build())
-        })
-    }
-
-    /// The same settings with changes.
-    pub(crate) fn changed(
-        &self,
-        change: impl FnOnce(aws_sdk_s3::config::Builder) -> aws_sdk_s3::config::Builder,
-    ) -> Self {
-        Self::new(change(self.config.to_builder()).build(), self.plain)
+    /// The connections, for requests that the SDK does not make.
+    pub(crate) fn pools(&self) -> &Pools<SdkBody> {
+        &self.pools
     }
 }
 
-/// An HTTP client with a pool of its own, made on its first request. The SDK would make it, and read
-/// all certificates, when a client is configured; credentials rarely need it, and plain HTTP never.
-#[derive(Debug)]
-struct LazyHttp {
-    plain: bool,
-    client: OnceLock<SharedHttpClient>,
-}
-
-pub(crate) fn http_client(plain: bool) -> SharedHttpClient {
-    LazyHttp { plain, client: OnceLock::new() }.into_shared()
-}
-
-impl HttpClient for LazyHttp {
+impl HttpClient for Http {
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
+        _: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        let plain = self.plain;
-        let make = || {
-            let builder = aws_smithy_http_client::Builder::new();
-            builder.build_with_connector_fn(move |settings, components| {
-                connector(plain, settings, components)
-            })
-        };
-        self.client.get_or_init(make).http_connector(settings, components)
+        let usual = self.pools.options();
+        match settings.connect_timeout() {
+            // The machine's metadata service, which must not be waited for where there is none. A
+            // few requests in all: they need not share connections.
+            Some(limit) if limit < usual.connect_timeout => {
+                let mut net = usual.clone();
+                net.connect_timeout = limit;
+                let limit = settings.read_timeout().map(|read| limit + read);
+                SharedHttpConnector::new(Connections { pools: Pools::new(net), limit })
+            }
+            _ => self.connector.clone(),
+        }
     }
 }
 
-/// Connects directly or through the proxies that the environment names (`HTTPS_PROXY`, `NO_PROXY`).
-fn connector(
-    plain: bool,
-    settings: Option<&HttpConnectorSettings>,
-    components: Option<&RuntimeComponents>,
-) -> Connector {
-    let mut builder = Connector::builder().proxy_config(ProxyConfig::from_env());
-    builder.set_connector_settings(settings.cloned());
-    builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-    if plain {
-        return builder.build_http();
+#[derive(Debug)]
+struct Connections {
+    pools: Pools<SdkBody>,
+    /// How long the head of an answer may take, where the SDK has its own mind.
+    limit: Option<Duration>,
+}
+
+impl HttpConnector for Connections {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(e) => return HttpConnectorFuture::ready(Err(ConnectorError::user(e.into()))),
+        };
+        let (pools, limit) = (self.pools.clone(), self.limit);
+        HttpConnectorFuture::new(async move {
+            let sending = pools.send(request);
+            let sent = match limit {
+                Some(limit) => tokio::time::timeout(limit, sending)
+                    .await
+                    .map_err(|late| ConnectorError::timeout(late.into()))?,
+                None => sending.await,
+            };
+            let answer = sent.map_err(unsent)?.map(SdkBody::from_body_1_x);
+            HttpResponse::try_from(answer).map_err(|e| ConnectorError::other(e.into(), None))
+        })
     }
-    builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build()
+}
+
+fn unsent(e: SendError) -> ConnectorError {
+    if e.is_timeout() {
+        ConnectorError::timeout(e.into())
+    } else if e.is_user() {
+        ConnectorError::user(e.into())
+    } else {
+        ConnectorError::io(e.into())
+    }
 }

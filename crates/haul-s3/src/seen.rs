@@ -8,7 +8,11 @@ use std::time::SystemTime;
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::ChecksumMode;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use haul_core::{Algorithm, Attributes, Checksum, Error, ErrorKind, Op, Result, Retry};
+
+use http::HeaderMap;
 
 use crate::ObjectId;
 use crate::attributes::parse_mtime;
@@ -89,13 +93,49 @@ pub(crate) async fn head_part(
     let sent = client.asking(op, object, request.send()).await?;
     let answer: HeadObjectOutput = sent.map_err(|e| {
         let failed = at.failure(op, &object.to_string(), e);
-        // AWS knows the question, and has other reasons for a bare 400.
-        client.checksums.learn_if_bare(asked.is_some() && client.custom_endpoint, failed)
+        // A known store is asked what it understands, and has other reasons for a bare 400.
+        client.checksums.learn_if_bare(asked.is_some() && !client.quirks().known, failed)
     })?;
     Ok(seen!(answer))
 }
 
 impl Seen {
+    /// What the headers of an answer tell.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name)?.to_str().ok();
+        let owned = |name: &str| text(name).map(str::to_owned);
+        let composite = text("x-amz-checksum-type") == Some("COMPOSITE");
+        let checksum = first_checksum([
+            (Algorithm::Crc64Nvme, text("x-amz-checksum-crc64nvme")),
+            (Algorithm::Crc32c, text("x-amz-checksum-crc32c")),
+            (Algorithm::Crc32, text("x-amz-checksum-crc32")),
+        ]);
+        let mut attributes = Attributes::default();
+        attributes.content_type = owned("content-type");
+        attributes.cache_control = owned("cache-control");
+        attributes.content_encoding = owned("content-encoding");
+        attributes.content_disposition = owned("content-disposition");
+        attributes.content_language = owned("content-language");
+        let metadata = headers.iter().filter_map(|(name, value)| {
+            let name = name.as_str().strip_prefix("x-amz-meta-")?;
+            Some((name.to_owned(), std::str::from_utf8(value.as_bytes()).ok()?.to_owned()))
+        });
+        set_metadata(&mut attributes, Some(metadata.collect()));
+        let modified = text("last-modified")
+            .and_then(|text| DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok());
+        Self {
+            length: text("content-length").and_then(|text| text.parse().ok()),
+            etag: owned("etag"),
+            version_id: owned("x-amz-version-id"),
+            modified,
+            checksum: checksum.filter(|_| !composite),
+            attributes,
+            storage_class: owned("x-amz-storage-class"),
+            tags: text("x-amz-tagging-count").and_then(|t| t.parse().ok()).unwrap_or_default(),
+            counted_parts: text("x-amz-mp-parts-count").and_then(|t| t.parse().ok()),
+        }
+    }
+
     /// The object's size.
     pub(crate) fn size(&self, object: &ObjectId, op: Op) -> Result<u64> {
         self.length.and_then(|l| u64::try_from(l).ok()).ok_or_else(|| {

@@ -3,7 +3,7 @@
 //! Owns the pin: what was seen first fixes ETag and version, and every range is asked for with them,
 //! so that an object that is replaced in the middle is noticed (X3.6).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::{
@@ -40,9 +40,9 @@ impl S3Source {
         Self { client, object, listed: None }
     }
 
-    /// The same, with what a listing told. Up to [`LISTED_WHOLE`], opening it asks for all of it, and
-    /// the first read of the whole gets that answer's body. What a listing told is a hint: an object
-    /// that was replaced since is opened as it is now.
+    /// The same, with what a listing told. Up to [`LISTED_WHOLE`], all of it can be asked for at once,
+    /// by [`Source::open_whole`]. What a listing told is a hint: an object that was replaced since is
+    /// opened as it is now.
     pub fn listed(
         client: S3Client,
         object: ObjectId,
@@ -54,21 +54,34 @@ impl S3Source {
         Self { client, object, listed: Some(Listed { size, etag }) }
     }
 
-    async fn open_now(&self) -> Result<OpenObject> {
-        let (client, object) = (self.client.clone(), self.object.clone());
-        if let Some(listed) = self.listed.as_ref().filter(|listed| listed.size <= LISTED_WHOLE) {
-            match wire::get_listed(&client, &object, listed).await {
+    async fn open_now(&self) -> Result<Opened> {
+        let seen = head(&self.client, &self.object, Op::Open).await?;
+        self.opened(seen)
+    }
+
+    async fn open_whole_now(&self) -> Result<(Opened, Option<Body>)> {
+        if let Some(listed) = self.small() {
+            match wire::get_listed(&self.client, &self.object, listed).await {
                 Ok(Some((seen, body))) => {
-                    return OpenObject::new(client, object, seen, Some(body));
+                    let body = (listed.size > 0).then_some(body);
+                    return Ok((self.opened(seen)?, body));
                 }
                 Ok(None) => {}
                 Err(e) if e.kind() == ErrorKind::SourceChanged => {}
                 Err(e) => return Err(e),
             }
-            tracing::debug!("{object} was replaced since it was listed");
+            tracing::debug!("{} was replaced since it was listed", self.object);
         }
-        let seen = head(&client, &object, Op::Open).await?;
-        OpenObject::new(client, object, seen, None)
+        Ok((self.open_now().await?, None))
+    }
+
+    fn opened(&self, seen: Seen) -> Result<Opened> {
+        let open = OpenObject::new(self.client.clone(), self.object.clone(), seen)?;
+        Ok(Opened::Ranged(Arc::new(open)))
+    }
+
+    fn small(&self) -> Option<&Listed> {
+        self.listed.as_ref().filter(|listed| listed.size <= LISTED_WHOLE)
     }
 }
 
@@ -91,26 +104,27 @@ impl Source for S3Source {
     }
 
     fn open(&self) -> BoxFuture<'_, Result<Opened>> {
-        async move { Ok(Opened::Ranged(Arc::new(self.open_now().await?))) }.boxed()
+        self.open_now().boxed()
+    }
+
+    fn size_hint(&self) -> Option<u64> {
+        self.small().map(|listed| listed.size)
+    }
+
+    fn open_whole(&self) -> BoxFuture<'_, Result<(Opened, Option<Body>)>> {
+        self.open_whole_now().boxed()
     }
 }
 
+#[derive(Debug)]
 struct OpenObject {
     client: S3Client,
     pin: Arc<Pin>,
     meta: Meta,
-    /// The body of the request that opened it, for the first read.
-    body: Mutex<Option<Body>>,
-}
-
-impl std::fmt::Debug for OpenObject {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenObject").field("pin", &self.pin).finish_non_exhaustive()
-    }
 }
 
 impl OpenObject {
-    fn new(client: S3Client, mut object: ObjectId, seen: Seen, body: Option<Body>) -> Result<Self> {
+    fn new(client: S3Client, mut object: ObjectId, seen: Seen) -> Result<Self> {
         let size = seen.size(&object, Op::Open)?;
         let location = object.to_string();
         // A weak ETag cannot be compared byte for byte (RFC 9110, 8.8.3).
@@ -132,13 +146,7 @@ impl OpenObject {
             attributes: seen.attributes,
         };
         let pin = Arc::new(Pin { object, location, etag, size });
-        Ok(Self { client, pin, meta, body: Mutex::new(body) })
-    }
-
-    /// The kept body, for a read of all of it. Any other read lets go of it: it holds a connection.
-    fn kept(&self, range: ByteRange) -> Option<Body> {
-        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
-        body.filter(|_| range.len() == self.pin.size)
+        Ok(Self { client, pin, meta })
     }
 }
 
@@ -148,9 +156,6 @@ impl ReadAt for OpenObject {
     }
 
     fn read_at(&self, range: ByteRange) -> BoxFuture<'static, Result<Body>> {
-        if let Some(body) = self.kept(range) {
-            return std::future::ready(Ok(body)).boxed();
-        }
         let (client, pin) = (self.client.clone(), Arc::clone(&self.pin));
         async move { wire::get_range(&client, &pin, range).await }.boxed()
     }

@@ -1,27 +1,92 @@
 //! The three hot requests: GetObject, PutObject, UploadPart.
 //!
-//! Owns how bytes cross the wire, so that this alone would move if a benchmark asked for another
-//! HTTP stack. Payload signing is off unless asked for: SHA-256 of every byte costs more than
-//! everything else together. The checksum travels as a header, never as a trailer, which stores
-//! other than AWS mishandle.
+//! Owns how bytes cross the wire, and what their answers have to be. They are made by [`direct`], or by
+//! the SDK what is unusual: both ways give the same. Payload signing is off unless asked for: SHA-256
+//! of every byte costs more than everything else together. The checksum travels as a header, never as
+//! a trailer, which stores other than AWS mishandle.
+//!
+//! [`direct`]: crate::direct
 
-use aws_sdk_s3::config::http::HttpRequest;
-use aws_sdk_s3::primitives::ByteStream;
+use std::future::Future;
+
+use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use haul_core::{
-    Algorithm, Body, ByteRange, ChunkSpec, Committed, Error, ErrorKind, Op, Payload, Receipt,
-    Result, Retry, Sums, Verified,
+    Algorithm, Body, ByteRange, ChunkSpec, Committed, Error, ErrorKind, GatePermit, Op, Payload,
+    Receipt, Result, Retry, Sums, UploadSpec, Verified,
 };
 
 use crate::ObjectId;
-use crate::attributes::set_attributes;
-use crate::body::{FailureSlot, body_of};
+use crate::body::{FailureSlot, body_of, stream_of};
 use crate::checksum::encode;
-use crate::client::S3Client;
+use crate::client::{At, S3Client};
+use crate::error::Failure;
 use crate::multipart::Multipart;
-use crate::seen::{Seen, seen};
+use crate::seen::Seen;
 use crate::source::{Listed, Pin};
+use crate::usual::{sdk_get, sdk_put};
+
+/// What is asked of GetObject.
+pub(crate) struct Get<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) version: Option<&'a str>,
+    /// What it has to be still.
+    pub(crate) etag: Option<&'a str>,
+    pub(crate) range: Option<String>,
+    /// Whether to tell the checksum of the whole.
+    pub(crate) checksum: bool,
+}
+
+/// Its answer.
+pub(crate) struct Got {
+    pub(crate) seen: Seen,
+    pub(crate) content_range: Option<String>,
+    pub(crate) body: Body,
+}
+
+/// What is put.
+pub(crate) struct Put<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) what: What<'a>,
+    pub(crate) length: u64,
+    /// CRC64NVME, as S3 writes it.
+    pub(crate) checksum: Option<String>,
+}
+
+/// By which request.
+pub(crate) enum What<'a> {
+    /// PutObject.
+    Object(&'a UploadSpec),
+    /// UploadPart.
+    Part {
+        /// Of which upload.
+        upload: &'a str,
+        /// Counted from 1.
+        number: i32,
+    },
+}
+
+/// What the store says about it.
+pub(crate) struct Stored {
+    pub(crate) etag: Option<String>,
+    pub(crate) version_id: Option<String>,
+    pub(crate) checksum: Option<String>,
+}
+
+async fn get(at: &At<'_>, op: Op, location: &str, get: &Get<'_>) -> Result<Got, Failure> {
+    let prepared = match at.direct().await {
+        Some(direct) => direct.get(get).await.map_err(|e| at.no_credentials(op, location, e))?,
+        None => None,
+    };
+    let Some(request) = prepared else { return sdk_get(at, op, location, get).await };
+    let answer = at.sent(op, location, request.map(|()| SdkBody::empty())).await?;
+    let (head, body) = answer.into_parts();
+    let content_range = head.headers.get(http::header::CONTENT_RANGE);
+    let content_range = content_range.and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let body = stream_of(body, location.to_owned());
+    Ok(Got { seen: Seen::of(&head.headers), content_range, body })
+}
 
 /// GetObject of `range`, checked to be exactly that range of exactly that object.
 pub(crate) async fn get_range(client: &S3Client, pin: &Pin, range: ByteRange) -> Result<Body> {
@@ -29,43 +94,40 @@ pub(crate) async fn get_range(client: &S3Client, pin: &Pin, range: ByteRange) ->
     // The whole object is asked for without a range: some stores answer 200 to "all of it".
     let partial = range.len() < *size;
     let at = client.at(&object.bucket).await;
-    let answer = at
-        .get_object()
-        .bucket(&object.bucket)
-        .key(&object.key)
-        .set_version_id(object.version_id.clone())
-        .set_if_match(etag.clone())
-        .set_range(if partial { range.http_range() } else { None })
-        .send()
-        .await
-        .map_err(|e| at.failure(Op::Read, location, e))?;
+    let asked = Get {
+        key: &object.key,
+        version: object.version_id.as_deref(),
+        etag: etag.as_deref(),
+        range: if partial { range.http_range() } else { None },
+        checksum: false,
+    };
+    let Got { seen, content_range, body } = get(&at, Op::Read, location, &asked).await?;
     let wrong = |what: String| {
         Err(Error::new(ErrorKind::Protocol, Op::Read, location, what).with_retry(Retry::Backoff))
     };
-    match answer.content_range() {
-        Some(got) if partial && range.matches_content_range(got, *size) => {}
+    match content_range {
+        Some(got) if partial && range.matches_content_range(&got, *size) => {}
         None if !partial => {}
         Some(got) => return wrong(format!("asked for bytes {range}, and the answer is {got:?}")),
         None => return wrong(format!("asked for bytes {range}, and the answer is no range")),
     }
-    if let (Some(pinned), Some(got)) = (etag, answer.e_tag())
+    if let (Some(pinned), Some(got)) = (etag, &seen.etag)
         && pinned != got
     {
         let what = "it was replaced while it was being read";
         return Err(Error::new(ErrorKind::SourceChanged, Op::Read, location, what));
     }
-    match answer.content_length().map(u64::try_from) {
-        Some(Ok(length)) if length == range.len() => {}
+    match seen.length.map(u64::try_from) {
+        Some(Ok(length)) if length == range.len() => Ok(body),
         length => {
             let got = length.and_then(Result::ok).map_or("no length".to_owned(), |l| l.to_string());
-            return wrong(format!("asked for {} bytes, and the answer has {got}", range.len()));
+            wrong(format!("asked for {} bytes, and the answer has {got}", range.len()))
         }
     }
-    Ok(stream_of(answer.body, location.clone()))
 }
 
 /// GetObject of an object whose size and ETag a listing told; `None` when what is there now is
-/// another one.
+/// another one. The request has its permit of the gate until the body was read or dropped.
 pub(crate) async fn get_listed(
     client: &S3Client,
     object: &ObjectId,
@@ -73,50 +135,75 @@ pub(crate) async fn get_listed(
 ) -> Result<Option<(Seen, Body)>> {
     let at = client.at(&object.bucket).await;
     let location = object.to_string();
-    let asked = client.checksums.algorithm().is_some();
-    let request = at
-        .get_object()
-        .bucket(&object.bucket)
-        .key(&object.key)
-        .set_version_id(object.version_id.clone())
-        .set_if_match(listed.etag.clone())
-        .customize()
-        .mutate_request(move |request| {
-            if asked {
-                ask_checksum(request);
-            }
-        });
-    let sent = client.asking(Op::Open, object, request.send()).await?;
-    let mut answer =
-        sent.map_err(|e| client.checksums.learn_if(asked, at.failure(Op::Open, &location, e)))?;
-    let size = answer.content_length.and_then(|l| u64::try_from(l).ok());
+    let asked = Get {
+        key: &object.key,
+        version: object.version_id.as_deref(),
+        etag: listed.etag.as_deref(),
+        range: None,
+        checksum: client.checksums.algorithm().is_some(),
+    };
+    let permit = client.gate.enter().await;
+    let getting = get(&at, Op::Open, &location, &asked);
+    let got = client.in_time(Op::Open, object, getting).await?;
+    let got = got.map_err(|failed| client.checksums.learn_if(asked.checksum, failed))?;
+    let Got { seen, content_range, body } = got;
+    let size = seen.length.and_then(|l| u64::try_from(l).ok());
     let same = size == Some(listed.size)
-        && answer.content_range.is_none()
-        && (answer.e_tag.is_none() || listed.etag.is_none() || answer.e_tag == listed.etag);
-    if !same {
-        return Ok(None);
-    }
-    let body = std::mem::take(&mut answer.body);
-    Ok(Some((seen!(answer), stream_of(body, location))))
+        && content_range.is_none()
+        && (seen.etag.is_none() || listed.etag.is_none() || seen.etag == listed.etag);
+    Ok(same.then(|| (seen, holding(body, permit))))
 }
 
-/// Asks for the checksum of the whole. Not by the SDK's own setting, which would also hash the body:
-/// the engine does that.
-fn ask_checksum(request: &mut HttpRequest) {
-    request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");
-}
-
-fn stream_of(body: ByteStream, location: String) -> Body {
-    futures::stream::unfold((body, location), |(mut body, location)| async move {
-        let item = body.next().await?.map_err(|e| {
-            let what = "the connection broke in the middle of the answer";
-            Error::new(ErrorKind::Protocol, Op::Read, &location, what)
-                .with_retry(Retry::Backoff)
-                .with_source(e)
-        });
-        Some((item, (body, location)))
+/// A body that keeps the permit of its request.
+fn holding(body: Body, permit: GatePermit) -> Body {
+    futures::stream::unfold((body, permit), |(mut body, permit)| async move {
+        Some((body.next().await?, (body, permit)))
     })
     .boxed()
+}
+
+/// Sends a payload, once.
+async fn put(
+    client: &S3Client,
+    object: &ObjectId,
+    put: &Put<'_>,
+    payload: &Payload,
+) -> Result<Stored> {
+    let at = client.at(&object.bucket).await;
+    let location = object.to_string();
+    let signed = if client.sign_payload { Some(all_of(payload).await?) } else { None };
+    let prepared = match at.direct().await {
+        Some(direct) => direct
+            .put(put, signed.as_deref())
+            .await
+            .map_err(|e| Error::from(at.no_credentials(Op::Write, &location, e)))?,
+        None => None,
+    };
+    let (body, slot) = match signed {
+        Some(bytes) => (SdkBody::from(bytes), FailureSlot::default()),
+        None => body_of(payload),
+    };
+    let sent = match prepared {
+        Some(request) => stored(at.sent(Op::Write, &location, request.map(|()| body))).await,
+        None => sdk_put(&at, &location, put, body).await,
+    };
+    sent.map_err(|failed| {
+        let learn = |failed| client.checksums.learn_if(put.checksum.is_some(), failed);
+        slot.take().unwrap_or_else(|| learn(failed))
+    })
+}
+
+async fn stored(
+    answer: impl Future<Output = Result<http::Response<haul_net::Incoming>, Failure>>,
+) -> Result<Stored, Failure> {
+    let (head, body) = answer.await?.into_parts();
+    haul_net::drain(body).await; // empty, mostly: the connection is for the next request
+    let text = |name: &str| Some(head.headers.get(name)?.to_str().ok()?.to_owned());
+    Ok(Stored {
+        etag: text("etag"),
+        version_id: text("x-amz-version-id"),
+        checksum: text("x-amz-checksum-crc64nvme"),
+    })
 }
 
 /// PutObject: the whole object in one request, visible at once. `verified` is set when the store
@@ -124,36 +211,23 @@ fn stream_of(body: ByteStream, location: String) -> Body {
 pub(crate) async fn put_object(
     client: &S3Client,
     object: &ObjectId,
-    spec: &haul_core::UploadSpec,
+    spec: &UploadSpec,
     payload: &Payload,
 ) -> Result<(Committed, Sums)> {
     let checksum = checksum_of(client, payload);
-    let (body, slot) = request_body(client, payload).await?;
-    let at = client.at(&object.bucket).await;
-    let request = at
-        .put_object()
-        .bucket(&object.bucket)
-        .key(&object.key)
-        .content_length(payload.len().cast_signed())
-        .set_if_none_match((!spec.overwrite).then(|| "*".to_owned()))
-        .set_checksum_crc64_nvme(checksum.clone())
-        .body(body);
-    let request = set_attributes!(request, &spec.attributes).customize();
-    let request = if client.sign_payload { request } else { request.disable_payload_signing() };
-    let answer = request.send().await.map_err(|e| {
-        let failed = at.failure(Op::Write, &object.to_string(), e);
-        slot.take().unwrap_or_else(|| client.checksums.learn_if(checksum.is_some(), failed))
-    })?;
-    let Some(etag) = answer.e_tag else {
+    let what = What::Object(spec);
+    let asked = Put { key: &object.key, what, length: payload.len(), checksum };
+    let stored = put(client, object, &asked, payload).await?;
+    let Some(etag) = stored.etag else {
         let what = "the answer has no ETag: was that the store?";
         return Err(
             Error::new(ErrorKind::Protocol, Op::Write, object, what).with_retry(Retry::Backoff)
         );
     };
-    let checked = checksum.is_some() && answer.checksum_crc64_nvme == checksum;
+    let checked = asked.checksum.is_some() && stored.checksum == asked.checksum;
     let committed = Committed {
         etag: Some(etag),
-        version_id: answer.version_id,
+        version_id: stored.version_id,
         verified: checked.then_some(Verified::Checksum(Algorithm::Crc64Nvme)),
     };
     Ok((committed, payload.sums_seen()))
@@ -170,24 +244,10 @@ pub(crate) async fn upload_part(
     if checksum.is_none() {
         upload.lost_checksum();
     }
-    let (body, slot) = request_body(client, payload).await?;
-    let at = client.at(&object.bucket).await;
-    let request = at
-        .upload_part()
-        .bucket(&object.bucket)
-        .key(&object.key)
-        .upload_id(id)
-        .part_number(part_number(chunk))
-        .content_length(payload.len().cast_signed())
-        .set_checksum_crc64_nvme(checksum.clone())
-        .body(body)
-        .customize();
-    let request = if client.sign_payload { request } else { request.disable_payload_signing() };
-    let answer = request.send().await.map_err(|e| {
-        let failed = at.failure(Op::Write, &object.to_string(), e);
-        slot.take().unwrap_or_else(|| client.checksums.learn_if(checksum.is_some(), failed))
-    })?;
-    let Some(etag) = answer.e_tag else {
+    let what = What::Part { upload: id, number: part_number(chunk) };
+    let asked = Put { key: &object.key, what, length: payload.len(), checksum };
+    let stored = put(client, object, &asked, payload).await?;
+    let Some(etag) = stored.etag else {
         let what = format!("part {} was answered without an ETag", part_number(chunk));
         return Err(
             Error::new(ErrorKind::Protocol, Op::Write, object, what).with_retry(Retry::Backoff)
@@ -206,16 +266,12 @@ fn checksum_of(client: &S3Client, payload: &Payload) -> Option<String> {
     payload.sums_ahead()?.get(client.checksums.algorithm()?).map(encode)
 }
 
-/// The body: streamed, or in memory where its bytes take part in the signature, because the SDK
-/// signs nothing else.
-async fn request_body(client: &S3Client, payload: &Payload) -> Result<(ByteStream, FailureSlot)> {
-    if !client.sign_payload {
-        return Ok(body_of(payload));
-    }
+/// All bytes of a payload, in memory, because they take part in the signature.
+async fn all_of(payload: &Payload) -> Result<Bytes> {
     let mut reader = payload.open();
     let mut all = Vec::with_capacity(usize::try_from(payload.len()).unwrap_or_default());
     while let Some(bytes) = reader.next().await? {
         all.extend_from_slice(&bytes);
     }
-    Ok((ByteStream::from(Bytes::from(all)), FailureSlot::default()))
+    Ok(all.into())
 }

@@ -85,6 +85,12 @@ impl S3Access for Gatekeeper {
         if key.starts_with('/') || key.split('/').any(|s| matches!(s, "." | "..")) {
             return Err(s3_error!(InvalidArgument, "a folder cannot hold this key"));
         }
+        // s3s-fs fails on a folder; to S3 it is no object.
+        let reads = matches!(cx.s3_op().name(), "GetObject" | "HeadObject");
+        let path = self.root.join(&**bucket).join(&**key);
+        if reads && tokio::fs::metadata(path).await.is_ok_and(|m| m.is_dir()) {
+            return Err(s3_error!(NoSuchKey, "it is a folder"));
+        }
         Ok(())
     }
 }

@@ -5,6 +5,8 @@
 //! take what is there for missing.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_core::{Entry, EntryKind, Error, Filter, Listing, Result, Shard};
 
@@ -15,6 +17,8 @@ pub(crate) struct Side {
     problems: Vec<Error>,
     /// A folder that does not exist yet is an empty one.
     may_be_missing: bool,
+    /// Set when anything is there, meant or not.
+    anything: Arc<AtomicBool>,
 }
 
 /// What a merge found next.
@@ -40,7 +44,13 @@ pub(crate) struct Join {
 
 impl Side {
     pub(crate) fn new(listing: Listing, may_be_missing: bool) -> Self {
-        Self { listing, ready: VecDeque::new(), problems: Vec::new(), may_be_missing }
+        let (ready, problems, anything) = (VecDeque::new(), Vec::new(), Arc::default());
+        Self { listing, ready, problems, may_be_missing, anything }
+    }
+
+    /// Sets `anything` as soon as the side turns out not to be empty.
+    pub(crate) fn telling(self, anything: Arc<AtomicBool>) -> Self {
+        Self { anything, ..self }
     }
 
     /// Fills up; false at the end.
@@ -49,6 +59,9 @@ impl Side {
             match self.listing.next().await {
                 None => return Ok(false),
                 Some(Ok(page)) => {
+                    if !page.entries.is_empty() {
+                        self.anything.store(true, Ordering::Relaxed);
+                    }
                     self.ready.extend(page.entries.into_iter().filter(|e| keep(e)));
                     self.problems.extend(page.problems);
                     if !self.problems.is_empty() {

@@ -35,6 +35,7 @@ mod mover;
 mod options;
 mod picks;
 mod publish;
+mod reach;
 mod remove;
 mod requests;
 mod roots;
@@ -57,6 +58,7 @@ pub use haul_s3::{AccessKey, COPY_OBJECT_LIMIT, ObjectInfo, Presigned, Provider,
 pub use list::Listed;
 pub use manage::Stat;
 pub use options::{Options, lanes_for};
+pub use reach::Endpoint;
 pub use requests::{
     Bucket, Compare, Jobs, LinkMethod, LinkStyle, ListRequest, MAX_LINK, PendingUpload,
     PublishRequest, RemoveRequest, Selection, SyncRequest, TreeRequest,

@@ -21,6 +21,8 @@ pub struct Listed {
     first: Option<Page>,
     filter: Filter,
     pattern: Option<Pattern>,
+    /// The name of the one key that is meant; entries come with what follows it.
+    only: Option<RelPath>,
     /// What stands before the entries' paths.
     base: String,
     /// Whether anything has been found, for what must not be empty.
@@ -47,6 +49,10 @@ impl Listed {
                 let folder = entry.kind == EntryKind::Prefix;
                 named && (folder || filter.admits(entry))
             });
+            if let Some(name) = &self.only {
+                page.entries.retain(|entry| entry.path.is_root());
+                page.entries.iter_mut().for_each(|entry| entry.path = name.clone());
+            }
             if !page.entries.is_empty() || !page.problems.is_empty() {
                 self.expects = None;
             }
@@ -105,9 +111,11 @@ impl Haul {
     ) -> Result<Listed> {
         let client = self.source_client().await?;
         let cx = JobContext::unwatched(self.cancel.clone());
+        // A pattern may have to be looked for deeper than one level.
+        let deep = key.find(['*', '?', '[', '{']).is_some_and(|i| key[i..].contains('/'));
         let list = |prefix: &str| {
             let mut spec = ListSpec::new(bucket.clone(), prefix);
-            (spec.delimiter, spec.versions) = (!request.recursive, request.versions);
+            (spec.delimiter, spec.versions) = (!request.recursive && !deep, request.versions);
             let listing = self.engine.listing(Box::new(S3Lister::new(client.clone(), spec)), &cx);
             let base = format!("s3://{bucket}/{prefix}");
             Listed::new(listing, base, request.filter.clone())
@@ -145,27 +153,33 @@ impl Haul {
         }
         if request.versions {
             // Versions of this key alone; others may begin like it.
-            let only = Pattern::new(&globset_escape(&key)).ok();
-            return Ok(Listed { expects: Some(nothing), pattern: only, ..list(&key) });
+            let (folder, name) = key.rsplit_once('/').map_or(("", &*key), |(f, n)| (f, n));
+            let slash = if folder.is_empty() { "" } else { "/" };
+            let base = format!("s3://{bucket}/{folder}{slash}");
+            let only = Some(RelPath::new(name));
+            return Ok(Listed { expects: Some(nothing), only, base, ..list(&key) });
         }
         Ok(Listed { expects: Some(nothing), ..list(&format!("{key}/")) })
     }
 }
 
-fn globset_escape(key: &str) -> String {
-    let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '\\');
-    key.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
-}
-
 impl Listed {
     fn new(listing: Listing, base: String, filter: Filter) -> Self {
-        Self { listing: Some(listing), first: None, filter, pattern: None, base, expects: None }
+        Self {
+            listing: Some(listing),
+            first: None,
+            filter,
+            pattern: None,
+            only: None,
+            base,
+            expects: None,
+        }
     }
 
     fn only(entry: Entry, base: String) -> Self {
         let first = Some(Page { entries: vec![entry], problems: Vec::new() });
         let filter = Filter::default();
-        Self { listing: None, first, filter, pattern: None, base, expects: None }
+        Self { listing: None, first, filter, pattern: None, only: None, base, expects: None }
     }
 }
 

@@ -4,7 +4,7 @@
 //! that the store copies by itself. Shared by cp, mv, sync and publish, so that a file moves alike
 //! whatever asked for it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use haul_core::handle::JobContext;
@@ -33,6 +33,7 @@ impl Place {
     pub(crate) fn name(&self, to: &RelPath) -> String {
         match self {
             // Not joined: an absolute name would hide where it was going to.
+            Self::Disk(root, _) if root.as_os_str() == "." => to.to_string(),
             Self::Disk(root, _) => {
                 format!("{}/{to}", root.display().to_string().trim_end_matches('/'))
             }
@@ -45,6 +46,11 @@ impl Place {
         let Self::Store { bucket, prefix, .. } = self else {
             return Err(Error::new(ErrorKind::Invalid, Op::Begin, to, "it is no object"));
         };
+        if to.is_root() {
+            let what = "it has no name of its own, and no key can be made for it";
+            return Err(Error::new(ErrorKind::Invalid, Op::Begin, self.name(to), what)
+                .with_hint("copy it alone, and name the destination in full"));
+        }
         let Some(text) = to.to_str() else {
             let what = "its name is not UTF-8, and S3 keys are";
             return Err(Error::new(ErrorKind::Invalid, Op::Begin, self.name(to), what)
@@ -114,8 +120,9 @@ impl Mover {
     }
 
     async fn try_one(&self, pick: &Pick, cx: &JobContext) -> Result<Outcome> {
-        let renames = self.0.how.remove_source && pick.entry.kind == EntryKind::File;
-        let renamed = if renames { self.renamed(pick).await } else { Ok(None) };
+        let file = pick.entry.kind == EntryKind::File;
+        let renamed =
+            if self.0.how.remove_source && file { self.renamed(pick).await } else { Ok(None) };
         let (moved, gone) = match renamed {
             Ok(None) => (self.copy(pick, cx).await, false),
             Ok(Some(report)) => (Ok(report), true),
@@ -150,7 +157,7 @@ impl Mover {
             }
             (_, Place::Store { client, .. }) => {
                 let object = shared.to.object(&pick.to)?;
-                self.into_store(pick, client, object, cx).await
+                self.to_store(pick, client, object, cx).await
             }
             (_, Place::Disk(path, root)) => {
                 let Some(root) = root else {
@@ -185,7 +192,7 @@ impl Mover {
         }
     }
 
-    async fn into_store(
+    async fn to_store(
         &self,
         pick: &Pick,
         client: &S3Client,
@@ -194,7 +201,8 @@ impl Mover {
     ) -> Result<Report> {
         let shared = &*self.0;
         if let (Origin::Object(from), true) = (&pick.from, shared.same_store) {
-            match self.within_store(client, from, &object, cx).await {
+            match self.copy_object(client, (from, &object), shared.how.attributes.clone(), cx).await
+            {
                 Err(e) if e.kind() == ErrorKind::Unsupported => {
                     let text = format!(
                         "the store cannot copy by itself ({}): copying through here",
@@ -237,7 +245,7 @@ impl Mover {
                 let own = crate::dedupe::attributes(pick, how.keep_times);
                 let mut attributes = how.attributes.clone().or(&own);
                 attributes.modified = own.modified;
-                match self.copy_object(client, &from, object, attributes, cx).await {
+                match self.copy_object(client, (&from, object), attributes, cx).await {
                     // It went away meanwhile, or the store cannot copy: upload after all.
                     Err(e)
                         if matches!(
@@ -258,21 +266,11 @@ impl Mover {
         Ok(report)
     }
 
-    async fn within_store(
-        &self,
-        client: &S3Client,
-        from: &ObjectId,
-        to: &ObjectId,
-        cx: &JobContext,
-    ) -> Result<Report> {
-        self.copy_object(client, from, to, self.0.how.attributes.clone(), cx).await
-    }
-
+    /// By the store itself.
     async fn copy_object(
         &self,
         client: &S3Client,
-        from: &ObjectId,
-        to: &ObjectId,
+        (from, to): (&ObjectId, &ObjectId),
         attributes: Attributes,
         cx: &JobContext,
     ) -> Result<Report> {
@@ -332,17 +330,11 @@ impl Mover {
 
     /// `mv` on one file system is a rename.
     async fn renamed(&self, pick: &Pick) -> Result<Option<Report>> {
-        let (Origin::File(from), Place::Disk(folder, Some(root))) = (&pick.from, &self.0.to) else {
+        let (Origin::File(from), Place::Disk(_, Some(root))) = (&pick.from, &self.0.to) else {
             return Ok(None);
         };
-        safe(pick, &self.0.to)?;
-        let parent = Path::new(pick.to.as_os_str()).parent();
-        if let Some(parent) = parent.filter(|p| !p.as_os_str().is_empty()) {
-            root.make_folder(RelPath::new(parent)).await?;
-        }
-        let (from, to) = (from.clone(), folder.join(pick.to.as_os_str()));
         let overwrite = self.0.how.overwrite;
-        let renamed = haul_local::rename(&from, &to, overwrite).await?;
+        let renamed = root.rename_from(from, &pick.to, overwrite).await?;
         Ok(renamed.then(|| self.placed(pick, pick.entry.size)))
     }
 

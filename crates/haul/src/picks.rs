@@ -37,7 +37,7 @@ impl std::fmt::Display for Origin {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Object(object) => object.fmt(f),
-            Self::Url(url) => f.write_str(&haul_core::redact::for_display(url)),
+            Self::Url(url) => f.write_str(&haul_core::redact::url(url)),
         }
     }
 }
@@ -83,9 +83,11 @@ pub(crate) struct Rules {
 impl Rules {
     pub(crate) fn new(select: &Selection, folders: bool, client: Option<S3Client>) -> Self {
         let filter = select.filter.clone();
-        let mut walk = WalkOptions::default();
-        walk.symlinks = select.symlinks;
-        walk.empty_folders = folders;
+        let mut walk = WalkOptions {
+            symlinks: select.symlinks,
+            empty_folders: folders,
+            ..WalkOptions::default()
+        };
         if !filter.rules.is_empty() {
             let filter = filter.clone();
             walk.prune = Some(std::sync::Arc::new(move |folder| filter.prunes(folder)));

@@ -119,7 +119,6 @@ impl Publisher {
         let object = self.mover.0.to.object(&pick.to)?;
         let outcome = if self.url_only {
             compare::look(&self.mover.0.engine, cx, &self.client, &object).await?;
-            cx.meter.add_landed(pick.entry.size);
             Outcome::Linked
         } else {
             self.upload(pick, &object, cx).await?
@@ -145,7 +144,6 @@ impl Publisher {
             Err(e) => return Err(e),
         };
         if let Some(Verdict::Same(by)) = verdict {
-            cx.meter.add_landed(pick.entry.size);
             return Ok(Outcome::Skipped(Skip::Same(by)));
         }
         if self.mover.0.how.dry_run {

@@ -134,11 +134,11 @@ impl Haul {
         match self.stat(&location, None).await {
             Ok(_) => Ok((object(), None)),
             Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::AccessDenied) => Err(e),
-            Err(_) if pattern => {
-                let pattern = Pattern::new(key)
-                    .map_err(|e| Error::new(ErrorKind::Invalid, Op::Parse, &location, e))?;
-                Ok((Kind::KeyPattern(bucket.to_owned(), pattern), None))
-            }
+            Err(_) if pattern => Ok(match Pattern::new(key) {
+                Ok(pattern) => (Kind::KeyPattern(bucket.to_owned(), pattern), None),
+                // A name with half a pattern in it: it is not there, and says so.
+                Err(_) => (object(), None),
+            }),
             Err(_) => {
                 let base = name::file_name(key).filter(|_| into).map(RelPath::new);
                 Ok((Kind::Prefix(bucket.to_owned(), format!("{key}/")), base))
@@ -168,12 +168,11 @@ async fn on_disk(path: &Path, recursive: bool, into: bool) -> (Kind, Option<RelP
 /// A path that does not exist may be a pattern that the shell has left alone.
 fn missing(path: &Path, e: std::io::Error) -> (Kind, Option<RelPath>) {
     let text = path.to_str().filter(|text| Pattern::is_one(text));
-    let kind = match text.map(Pattern::new) {
-        Some(Ok(pattern)) => {
+    let kind = match text.and_then(|text| Pattern::new(text).ok()) {
+        Some(pattern) => {
             let folder = if pattern.parent().is_empty() { "." } else { pattern.parent() };
             Kind::DiskPattern(PathBuf::from(folder), pattern)
         }
-        Some(Err(e)) => Kind::Nothing(Error::new(ErrorKind::Invalid, Op::Parse, path.display(), e)),
         None => Kind::Nothing(Error::io(Op::Open, path.display(), e)),
     };
     (kind, None)

@@ -13,7 +13,7 @@ use haul_core::many::Item;
 use haul_core::{
     Error, ErrorKind, Location, Op, Outcome, RelPath, Result, Settled, Summary, TransferHandle,
 };
-use haul_local::{DestinationRoot, FsyncPolicy};
+use haul_local::{DestinationRoot, FsyncPolicy, Symlinks};
 
 use crate::mover::{How, Mover, Place, Shared};
 use crate::picks::{Pick, Picked, Rules, picks, refuse_collisions};
@@ -31,8 +31,19 @@ pub(crate) enum Task<T> {
 impl Haul {
     /// Starts to copy or move many files. Errors before the start (a destination that makes no
     /// sense) come from this call, those of single items as events, and later ones from the handle.
-    pub async fn copy_tree(&self, request: TreeRequest) -> Result<TransferHandle<Summary>> {
-        let roots = self.roots(&request.select, self.goes_into(&request)).await?;
+    pub async fn copy_tree(&self, mut request: TreeRequest) -> Result<TransferHandle<Summary>> {
+        let url = request.select.sources.iter().find(|s| matches!(s, Location::Http(_)));
+        if let (Some(url), true) = (url, request.remove_source) {
+            let what = "what is behind a URL cannot be removed";
+            return Err(
+                Error::new(ErrorKind::Unsupported, Op::Move, url, what).with_hint("cp copies it")
+            );
+        }
+        if request.remove_source && request.select.symlinks == Symlinks::Follow {
+            // What a link leads to is not the source's to remove.
+            request.select.symlinks = Symlinks::Keep;
+        }
+        let roots = self.roots(&request.select, goes_into(&request)).await?;
         let (to, rename) = destination(&request, &roots)?;
         self.refuse_overlap(&request, &to, rename.is_none())?;
         let how = How {
@@ -74,18 +85,6 @@ impl Haul {
             }
             Ok(summary)
         }))
-    }
-
-    fn goes_into(&self, request: &TreeRequest) -> bool {
-        let sources = &request.select.sources;
-        let pattern = |source: &Location| match source {
-            Location::S3 { key, .. } => haul_core::Pattern::is_one(key),
-            Location::Local(path) => {
-                path.to_str().is_some_and(haul_core::Pattern::is_one) && !path.exists()
-            }
-            _ => false,
-        };
-        sources.len() != 1 || is_folder(&request.to) || sources.iter().any(pattern)
     }
 
     /// A tree that is copied into itself would never end.
@@ -173,7 +172,7 @@ impl JobCount {
         self,
         items: impl Stream<Item = Item<T>> + Send,
     ) -> (impl Stream<Item = Item<T>> + Send, usize) {
-        let mut items = Box::pin(items);
+        let mut items = Box::pin(items.fuse());
         let mut first = Vec::new();
         let jobs = match self {
             Self::Known(n) => n,
@@ -263,6 +262,19 @@ fn destination(request: &TreeRequest, roots: &[Root]) -> Result<(Location, Optio
         }
         to => Ok((to.clone(), None)),
     }
+}
+
+/// Whether folders among the sources keep their names: for several, and where the destination says so.
+fn goes_into(request: &TreeRequest) -> bool {
+    let sources = &request.select.sources;
+    let pattern = |source: &Location| match source {
+        Location::S3 { key, .. } => haul_core::Pattern::is_one(key),
+        Location::Local(path) => {
+            path.to_str().is_some_and(haul_core::Pattern::is_one) && !path.exists()
+        }
+        _ => false,
+    };
+    sources.len() != 1 || is_folder(&request.to) || sources.iter().any(pattern)
 }
 
 /// Whether a destination is one to copy "into".

@@ -10,7 +10,8 @@ use crate::Haul;
 
 /// Understands a URL.
 pub(crate) fn parse(text: &str) -> Result<Url> {
-    Url::parse(text).map_err(|e| Error::new(ErrorKind::Invalid, Op::Parse, text, e))
+    Url::parse(text)
+        .map_err(|e| Error::new(ErrorKind::Invalid, Op::Parse, haul_core::redact::url(text), e))
 }
 
 impl Haul {

@@ -165,7 +165,7 @@ impl Client {
         (self.program == Program::Crt).then_some(command)
     }
 
-    fn bare_command(&self, to: &Endpoint, home: &Path) -> Command {
+    pub(super) fn bare_command(&self, to: &Endpoint, home: &Path) -> Command {
         let mut command = to.client(&self.path, home);
         match self.program {
             Program::Crt => {

@@ -8,10 +8,11 @@ use std::path::Path;
 
 const INTRODUCTION: &str = "# Benchmarks
 
-Measured, not promised. The sections below are written by `cargo xtask bench` and
-`cargo xtask bench-memory`; the raw figures are in [benchmarks.json](benchmarks.json). Only the
-client is measured: the server, the checks and the harness are not in the figures. A timing says
-what one machine did on one day: run the commands to get your own.
+Measured, not promised. The sections below are written by `cargo xtask bench`, `bench-many`,
+`bench-waves` and `bench-memory`; the raw figures are in [benchmarks.json](benchmarks.json) and
+[benchmarks-many.json](benchmarks-many.json). Only the client is measured: the server, the checks and
+the harness are not in the figures. A timing says what one machine did on one day: run the commands
+to get your own.
 ";
 
 /// Replaces one section, or adds it at the end; a missing document is begun.

@@ -50,6 +50,8 @@ pub(crate) struct Measurement {
     pub(crate) peak_kib: u64,
     /// Of its stdout, when that was asked for.
     pub(crate) output: Option<Fingerprint>,
+    /// Of its stdout, when that was asked for.
+    pub(crate) lines: Option<usize>,
 }
 
 /// Where a client's stdout goes.
@@ -58,12 +60,14 @@ pub(crate) enum Stdout {
     Null,
     /// A pipe, read and fingerprinted here.
     Read,
+    /// A pipe, whose lines are counted.
+    Lines,
 }
 
 /// Runs a client that must succeed.
 pub(crate) fn measure(command: &mut Command, stdout: Stdout) -> Result<Measurement> {
     let mut complaints = tempfile::tempfile()?;
-    let sink = if stdout == Stdout::Read { Stdio::piped() } else { Stdio::null() };
+    let sink = if stdout == Stdout::Null { Stdio::null() } else { Stdio::piped() };
     command.stdin(Stdio::null()).stdout(sink).stderr(complaints.try_clone()?);
     let cpu_before = children_cpu()?;
     let started = Instant::now();
@@ -71,13 +75,16 @@ pub(crate) fn measure(command: &mut Command, stdout: Stdout) -> Result<Measureme
     let pipe = child.stdout();
     let pid = child.pid();
     let (peak, ended) = (AtomicU64::new(0), AtomicBool::new(false));
-    let (status, output, wall) = thread::scope(|scope| {
+    let (status, output, lines, wall) = thread::scope(|scope| {
         scope.spawn(|| watch_memory(pid, &peak, &ended));
-        let output = pipe.map(Fingerprint::of).transpose();
+        let (output, lines) = match (pipe, stdout) {
+            (Some(pipe), Stdout::Lines) => (Ok(None), count_lines(pipe).map(Some)),
+            (pipe, _) => (pipe.map(Fingerprint::of).transpose(), Ok(None)),
+        };
         let status = child.wait();
         let wall = started.elapsed();
         ended.store(true, Ordering::Relaxed);
-        (status, output, wall)
+        (status, output, lines, wall)
     });
     let cpu = children_cpu()? - cpu_before;
     if !status?.success() {
@@ -87,7 +94,17 @@ pub(crate) fn measure(command: &mut Command, stdout: Stdout) -> Result<Measureme
         bail!("{} failed:\n{}", command.get_program().to_string_lossy(), text.trim());
     }
     let peak_kib = peak.load(Ordering::Relaxed);
-    Ok(Measurement { wall: wall.as_secs_f64(), cpu, peak_kib, output: output? })
+    Ok(Measurement { wall: wall.as_secs_f64(), cpu, peak_kib, output: output?, lines: lines? })
+}
+
+fn count_lines(mut reader: impl Read) -> Result<usize> {
+    let (mut buffer, mut lines) = (vec![0; BUFFER], 0);
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(lines),
+            read => lines += buffer[..read].split(|byte| *byte == b'\n').count() - 1,
+        }
+    }
 }
 
 /// CPU seconds, user and system, of all children waited for. Clients run one at a time, and a
@@ -132,6 +149,12 @@ mod tests {
     fn fingerprints_what_a_child_prints() {
         let done = measure(Command::new("printf").arg("abc"), Stdout::Read).unwrap();
         assert_eq!(done.output.unwrap(), Fingerprint::of(b"abc".as_slice()).unwrap());
+    }
+
+    #[test]
+    fn counts_lines() {
+        let done = measure(Command::new("printf").arg("a\\nb\\n"), Stdout::Lines).unwrap();
+        assert_eq!((done.lines, done.output), (Some(2), None));
     }
 
     #[test]

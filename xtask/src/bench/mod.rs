@@ -4,6 +4,7 @@
 
 mod clients;
 mod document;
+pub(crate) mod many;
 mod markdown;
 mod measure;
 pub(crate) mod memory;
@@ -11,6 +12,7 @@ mod report;
 mod rounds;
 mod summary;
 mod svg;
+pub(crate) mod waves;
 
 use crate::servers::Kind;
 use crate::workspace::{self, Profile};

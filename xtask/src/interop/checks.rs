@@ -3,7 +3,7 @@
 //! Must never: let one check depend on what another left, but for the buckets of the first.
 
 use super::session::Session;
-use super::{copies, failures, interrupts, transfers};
+use super::{copies, failures, interrupts, links, manage, moves, stores, syncs, transfers, trees};
 use anyhow::Result;
 use std::fmt;
 
@@ -26,7 +26,7 @@ const SIZES: [(&str, usize); 9] = [
 ];
 
 /// Keys that a careless encoder changes.
-const KEYS: [(&str, &str); 12] = [
+pub(super) const KEYS: [(&str, &str); 12] = [
     ("space", "two words .txt"),
     ("percent", "100%25 of %41 and %"),
     ("plus", "a+b c+"),
@@ -125,7 +125,43 @@ pub(super) fn all() -> Vec<Check> {
         check("interrupted upload leaves no parts", interrupts::upload),
         check("interrupted download leaves the file", interrupts::download),
     ]);
+    checks.extend(many());
     checks
+}
+
+/// Of many files, and of what is around them.
+fn many() -> Vec<Check> {
+    vec![
+        check("tree up and down, 300 small files and one in parts", trees::up_and_down),
+        check("tree with odd names up and down", trees::odd_names),
+        check("tree with a key of almost 1,024 bytes", trees::long_names),
+        check("tree with control characters in names", trees::control_characters),
+        check("tree with keys that no file can have", trees::impossible_names),
+        check("tree copied on the server", trees::copy_on_server),
+        check("tree copied on the server, one file in parts", trees::copy_in_parts),
+        check("1,105 keys: cp -r, ls, du, rm -r", trees::many_keys),
+        check("shares 0/3, 1/3 and 2/3 are the whole", trees::shards),
+        check("sync up: changes, nothing to do, --delete", syncs::up),
+        check("sync down: times kept, nothing to do", syncs::down),
+        check("sync from bucket to bucket", syncs::between_buckets),
+        check("sync --max-delete removes nothing", syncs::bounded_removal),
+        check("check: exit 0 when equal, 3 when not", syncs::check),
+        check("check: a changed file in parts", syncs::check_parts),
+        check("publish: links for curl and haul cat", links::publish),
+        check("publish again: only what changed", links::publish_again),
+        check("publish again: a changed file in parts", links::publish_changed_parts),
+        check("publish --url-only", links::links_only),
+        check("presign PUT and GET for curl", links::presign),
+        check("presign: a link is for one thing", links::presign_is_bound),
+        check("a link as source and target", links::http_source),
+        check("mv of a file, an object, and back", moves::one),
+        check("mv of a tree", moves::tree),
+        check("--dedupe: a copy on the server", moves::dedupe),
+        check("uploads ls and abort after SIGKILL", manage::uploads),
+        check("run: a batch of commands", manage::batch),
+        check("cp -r to another server and back", stores::there_and_back),
+        check("rb removes an empty bucket only", manage::remove_bucket),
+    ]
 }
 
 #[cfg(test)]

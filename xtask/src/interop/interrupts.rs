@@ -10,12 +10,12 @@ use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ChildStderr, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// At this rate the transfer takes about twenty seconds.
-const SLOW: [&str; 2] = ["--limit-rate", "2MB/s"];
+pub(super) const SLOW: [&str; 2] = ["--limit-rate", "2MB/s"];
 const SIZE: usize = 40 << 20;
 const TO_BEGIN: Duration = Duration::from_secs(15);
 /// A first Ctrl-C has to be obeyed within this time.
@@ -54,22 +54,32 @@ fn entries(folder: &Path) -> Result<usize> {
     Ok(fs::read_dir(folder)?.count())
 }
 
-/// Runs haul, sends SIGINT once `begun` says yes and a second later, and wants exit 130.
-fn interrupt(
+/// Starts haul, and returns once `begun` says yes.
+pub(super) fn begin(
     session: &Session<'_>,
     arguments: &[&str],
     begun: impl Fn() -> Result<bool>,
-) -> Result<()> {
+) -> Result<(Supervised, ChildStderr)> {
     let mut command = session.command(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = Supervised::spawn(&mut command)?;
-    let mut stderr = child.stderr().context("no stderr")?;
+    let stderr = child.stderr().context("no stderr")?;
     let deadline = Instant::now() + TO_BEGIN;
     while !begun()? {
         ensure!(child.is_running()?, "it ended before it could be interrupted");
         ensure!(Instant::now() < deadline, "it has not begun after {} s", TO_BEGIN.as_secs());
         thread::sleep(Duration::from_millis(100));
     }
+    Ok((child, stderr))
+}
+
+/// Runs haul, sends SIGINT once `begun` says yes and a second later, and wants exit 130.
+fn interrupt(
+    session: &Session<'_>,
+    arguments: &[&str],
+    begun: impl Fn() -> Result<bool>,
+) -> Result<()> {
+    let (mut child, mut stderr) = begin(session, arguments, begun)?;
     thread::sleep(Duration::from_secs(1));
     ensure!(child.is_running()?, "it ended before it could be interrupted");
     child.signal(Signal::SIGINT)?;

@@ -6,17 +6,26 @@ mod checks;
 mod copies;
 mod failures;
 mod interrupts;
+mod links;
+mod manage;
+mod moves;
 mod session;
+mod stores;
+mod syncs;
 mod table;
+mod told;
 mod transfers;
+mod tree;
+mod trees;
 
-use crate::servers::{Kind, Server, StartOptions, start};
+use crate::servers::{Endpoint, Kind, Running, Server, StartOptions, start};
 use crate::tools::Tools;
 use crate::workspace::{self, Profile};
 use anyhow::{Result, bail, ensure};
 use checks::{Check, Outcome};
 use session::Session;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use table::Table;
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     ensure!(!checks.is_empty(), "no check has such a name");
     let mut table = Table::new(checks.iter().map(|check| check.name.clone()).collect());
     let mut problems = Vec::new();
+    let companion = start_companion(&tools, &haul)?;
     for kind in selected(args) {
         let server = kind.server(Some(haul.clone()));
         if server.missing(&tools).is_some() {
@@ -55,7 +65,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             }
             continue;
         }
-        match try_server(server.as_ref(), &tools, &haul, &checks) {
+        let companion = companion.endpoint();
+        match try_server(server.as_ref(), &tools, Common { haul: &haul, companion }, &checks) {
             Ok(outcomes) => table.add(kind, outcomes),
             Err(error) => problems.push(format!("{kind}: {error:#}")),
         }
@@ -84,24 +95,40 @@ fn wanted(args: &Args, check: &Check) -> bool {
     check.name == checks::FIRST || pattern.is_none_or(|pattern| check.name.contains(pattern))
 }
 
+/// The other server of checks that need two: always there, and quick to start.
+fn start_companion(tools: &Tools, haul: &Path) -> Result<Running> {
+    let server = Kind::HaulServe.server(Some(haul.to_owned()));
+    let name = Some("interop-companion".to_owned());
+    start(server.as_ref(), tools, &StartOptions { name, ..StartOptions::default() })
+}
+
+/// What is the same for every server.
+#[derive(Debug, Clone, Copy)]
+struct Common<'a> {
+    haul: &'a Path,
+    companion: &'a Endpoint,
+}
+
 fn try_server(
     server: &dyn Server,
     tools: &Tools,
-    haul: &Path,
+    common: Common<'_>,
     checks: &[Check],
 ) -> Result<Vec<Outcome>> {
     let name = Some(format!("interop-{}", server.kind()));
     let running = start(server, tools, &StartOptions { name, ..StartOptions::default() })?;
     let version = server.version(tools).unwrap_or_else(|_| server.kind().to_string());
     eprintln!("\n{version}");
-    let session = Session::open(haul, running.endpoint())?;
+    let session = Session::open(common.haul, running.endpoint(), common.companion)?;
     let outcomes = checks.iter().map(|check| {
         let limit = server.limits().iter().find(|limit| check.name.starts_with(limit.check));
+        let began = Instant::now();
         let outcome = match limit {
             Some(limit) => Outcome::NotApplicable(limit.reason.to_owned()),
             None => check.run(&session),
         };
-        eprintln!("  {:<4} {}{}", outcome.word(), check.name, outcome.because());
+        let seconds = began.elapsed().as_secs_f64();
+        eprintln!("  {:<4} {seconds:5.1} s  {}{}", outcome.word(), check.name, outcome.because());
         outcome
     });
     Ok(outcomes.collect())

@@ -2,15 +2,19 @@
 //!
 //! Must never: let haul see the user's settings, or wait for ever.
 
+use super::told::Told;
+use super::tree::Tree;
 use crate::files::Folder;
 use crate::probe::Probe;
 use crate::process::{Captured, capture};
 use crate::servers::Endpoint;
+use crate::servers::endpoint::isolated;
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -33,20 +37,30 @@ pub(super) struct Stat {
 pub(super) struct Session<'a> {
     haul: &'a Path,
     endpoint: &'a Endpoint,
+    /// Another server, for what goes from one to the other.
+    companion: &'a Endpoint,
     folder: Folder,
     run: String,
     serial: Cell<u32>,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn open(haul: &'a Path, endpoint: &'a Endpoint) -> Result<Self> {
+    pub(super) fn open(
+        haul: &'a Path,
+        endpoint: &'a Endpoint,
+        companion: &'a Endpoint,
+    ) -> Result<Self> {
         let folder = Folder::create(&workspace::scratch(), "interop-files-")?;
         let run = format!("{:08x}", fastrand::u32(..));
-        Ok(Self { haul, endpoint, folder, run, serial: Cell::new(0) })
+        Ok(Self { haul, endpoint, companion, folder, run, serial: Cell::new(0) })
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
         self.endpoint
+    }
+
+    pub(super) fn companion(&self) -> &Endpoint {
+        self.companion
     }
 
     pub(super) fn probe(&self) -> Probe<'_> {
@@ -84,6 +98,14 @@ impl<'a> Session<'a> {
         Ok((path, bytes))
     }
 
+    /// A folder with these files.
+    pub(super) fn folder_of(&self, tree: &Tree) -> Result<PathBuf> {
+        let folder = self.path("tree");
+        fs::create_dir(&folder)?;
+        tree.write(&folder)?;
+        Ok(folder)
+    }
+
     /// haul, pointed at this server.
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
         self.command_for(self.endpoint, arguments)
@@ -94,6 +116,35 @@ impl<'a> Session<'a> {
         let mut command = endpoint.client(self.haul, self.folder.path());
         command.current_dir(self.folder.path()).args(arguments);
         command
+    }
+
+    /// A program that knows of no server; haul where none is named.
+    pub(super) fn lone_command(&self, program: Option<&str>, arguments: &[&str]) -> Command {
+        let haul = self.haul.as_os_str();
+        let mut command = isolated(program.map_or(haul, OsStr::new), self.folder.path());
+        command.current_dir(self.folder.path()).args(arguments);
+        command
+    }
+
+    /// Runs a command made here, which must end with this code.
+    pub(super) fn ends_with(&self, code: i32, mut command: Command) -> Result<Captured> {
+        let done = self.finish(&mut command, None)?;
+        let words: Vec<_> = command.get_args().filter_map(OsStr::to_str).collect();
+        self.must_exit(&done, code, &words)?;
+        Ok(done)
+    }
+
+    /// Runs haul, which must succeed, and reads what it says.
+    pub(super) fn told(&self, arguments: &[&str]) -> Result<Told> {
+        self.told_with(0, arguments)
+    }
+
+    /// Runs haul, which must end with this code, and reads what it says.
+    pub(super) fn told_with(&self, code: i32, arguments: &[&str]) -> Result<Told> {
+        let arguments = [arguments, &["--json"]].concat();
+        let done = self.haul(&arguments)?;
+        self.must_exit(&done, code, &arguments)?;
+        Told::read(&done.stdout)
     }
 
     /// Runs haul, however it ends.
@@ -162,6 +213,11 @@ pub(super) fn must_match(what: &str, seen: &[u8], expected: &[u8]) -> Result<()>
     let first = seen.iter().zip(expected).position(|(a, b)| a != b);
     ensure!(first.is_none(), "{what}: differs at byte {}", first.unwrap_or(0));
     Ok(())
+}
+
+/// "What is in the folder", as an argument.
+pub(super) fn contents(folder: &Path) -> String {
+    format!("{}/", argument(folder))
 }
 
 /// A path as an argument. Those of a suite are plain.

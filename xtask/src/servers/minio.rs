@@ -66,6 +66,10 @@ impl Server for Minio {
         &[
             Limit { check: "key with double slash", reason: NO_DOUBLE_SLASH },
             Limit { check: "copy of key with double slash", reason: NO_DOUBLE_SLASH },
+            Limit {
+                check: "tree with keys that no file can have",
+                reason: "MinIO keeps keys as paths, and refuses them",
+            },
         ]
     }
 }

@@ -44,6 +44,13 @@ impl Server for Moto {
     }
 
     fn limits(&self) -> &'static [Limit] {
-        &[Limit { check: "wrong credentials", reason: "moto accepts every key" }]
+        &[
+            Limit { check: "wrong credentials", reason: "moto accepts every key" },
+            Limit { check: "presign: a link is for one thing", reason: "moto checks no signature" },
+            Limit {
+                check: "tree with control characters",
+                reason: "moto's routes end at a line break in a key",
+            },
+        ]
     }
 }

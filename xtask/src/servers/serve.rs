@@ -66,6 +66,14 @@ impl Server for HaulServe {
                 reason: "haul serve cannot list multipart uploads",
             },
             Limit {
+                check: "uploads ls and abort after SIGKILL",
+                reason: "haul serve cannot list multipart uploads",
+            },
+            Limit {
+                check: "tree with keys that no file can have",
+                reason: "haul serve keeps keys as paths, and refuses them",
+            },
+            Limit {
                 check: "key with leading slash",
                 reason: "haul serve keeps keys as paths, and refuses this one",
             },

@@ -83,7 +83,10 @@ pub(crate) async fn run(
     for check in machine::checks(memory, &config::state_dir()) {
         tell(check)?;
     }
-    tell(reach(&args, session).await)?;
+    let haul = session.haul(settings::asking(&args.all.store));
+    tell(endpoint(&haul).await)?;
+    tell(clock(&haul).await)?;
+    tell(reach(&args, &haul).await)?;
     Ok(if worst == Verdict::Fail { Exit::Failed } else { Exit::Done })
 }
 
@@ -161,30 +164,71 @@ fn credentials(args: &DoctorArgs) -> Check {
 /// Certificates that are trusted.
 fn authorities() -> Check {
     let name = "certificates";
-    if let Some(path) = variable("SSL_CERT_FILE") {
+    for from in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
+        let Some(path) = variable(from) else { continue };
         return match std::fs::File::open(&path) {
-            Ok(_) => Check::ok(name, format!("{path} (environment SSL_CERT_FILE)")),
+            Ok(_) => Check::ok(name, format!("{path} (environment {from})")),
             Err(e) => {
                 let e = haul::Error::io(haul::Op::Open, &path, e);
-                let text = format!("{path} (environment SSL_CERT_FILE): {}", e.detail());
+                let text = format!("{path} (environment {from}): {}", e.detail());
                 Check::new(Verdict::Fail, name, text)
             }
         };
     }
-    if variable("AWS_CA_BUNDLE").is_some() {
-        let text = "those of the system: AWS_CA_BUNDLE is not read, SSL_CERT_FILE is";
-        return Check::new(Verdict::Warn, name, text);
-    }
     Check::ok(name, "those of the system")
 }
 
+/// What all settings together come to.
+async fn endpoint(haul: &Haul) -> Check {
+    let name = "in force";
+    match haul.endpoint().await {
+        Ok(e) => {
+            let style = if e.path_style { "path" } else { "host name" };
+            let text = format!(
+                "{}, region {}, rules of {}, bucket in the {style}",
+                e.url, e.region, e.provider
+            );
+            Check::ok(name, text)
+        }
+        Err(e) => Check::new(Verdict::Fail, name, exit::line(&e)),
+    }
+}
+
+/// Seconds that clocks may differ before S3 refuses what is signed by the wrong one (S3 error
+/// `RequestTimeTooSkewed`: 15 minutes).
+const REFUSED: u64 = 15 * 60;
+/// Seconds that are worth a word.
+const WORTH_A_WORD: u64 = 60;
+
+/// This machine's clock against the store's.
+async fn clock(haul: &Haul) -> Check {
+    let name = "clock";
+    match haul.clock_ahead().await {
+        Ok(Some(ahead)) => {
+            let off = ahead.unsigned_abs();
+            let verdict = match off {
+                REFUSED.. => Verdict::Fail,
+                WORTH_A_WORD.. => Verdict::Warn,
+                _ => Verdict::Ok,
+            };
+            let text = match ahead {
+                -1..=1 => "the same as the store's".to_owned(),
+                2.. => format!("{off} s behind the store's"),
+                _ => format!("{off} s ahead of the store's"),
+            };
+            Check::new(verdict, name, text)
+        }
+        Ok(None) => Check::new(Verdict::Warn, name, "the store does not tell the time"),
+        Err(e) => Check::new(Verdict::Warn, name, format!("not compared: {e}")),
+    }
+}
+
 /// One small request, and what came of it.
-async fn reach(args: &DoctorArgs, session: &Session) -> Check {
+async fn reach(args: &DoctorArgs, haul: &Haul) -> Check {
     let name = "store";
-    let haul = session.haul(settings::asking(&args.all.store));
     let started = Instant::now();
     let asked = match &args.bucket {
-        Some(bucket) => look(&haul, bucket).await,
+        Some(bucket) => look(haul, bucket).await,
         None => haul.buckets().await.map(|b| format!("{} buckets", b.len())).map_err(Into::into),
     };
     let took = Duration::from_millis(u64::try_from(started.elapsed().as_millis()).unwrap_or(0));

@@ -39,7 +39,7 @@ pub(crate) async fn run(
         Command::Config(args) => config::run(args, matches, session),
         Command::Doctor(args) => doctor::run(*args, matches, session).await,
         Command::Serve(args) => serve::run(args).await,
-        Command::Demo(args) => demo::run(args, session).await,
+        Command::Demo(args) => Box::pin(demo::run(args, session)).await,
         Command::Completions(args) => completions::run(&args),
         other => Box::pin(transfer(other, session)).await,
     }

@@ -192,7 +192,8 @@ impl Batch<'_> {
             let bad =
                 if failed == 0 { String::new() } else { format!(", {} failed", grouped(failed)) };
             let time = started.elapsed().as_secs_f64();
-            output::note(&format!("{} lines done{bad} in {time:.1} s", grouped(done)));
+            let lines = if done == 1 { "line" } else { "lines" };
+            output::note(&format!("{} {lines} done{bad} in {time:.1} s", grouped(done)));
         }
         match failed {
             _ if self.stopped.get() => exit::code(ErrorKind::Cancelled),

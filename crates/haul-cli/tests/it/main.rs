@@ -17,6 +17,7 @@ mod changes;
 mod configuration;
 mod destinations;
 mod disk_full;
+mod docs;
 mod doctor;
 mod durable;
 mod harness;

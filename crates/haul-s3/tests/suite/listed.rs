@@ -3,26 +3,30 @@
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use haul_core::{Algorithm, ByteRange, ErrorKind, Meta, Opened, ReadAt, Result, Source as _};
+use haul_core::{Algorithm, Body, ByteRange, ErrorKind, Meta, Opened, ReadAt, Result, Source as _};
 use haul_s3::{LISTED_WHOLE, ObjectId, S3Client, S3Source};
 use haul_testkit::{Fault, Op, Rule, sizes};
 
 use crate::kit::{BUCKET, list, spec, start};
 
-async fn open(source: &S3Source) -> Result<Arc<dyn ReadAt>> {
-    match source.open().await? {
-        Opened::Ranged(open) => Ok(open),
-        Opened::Stream(_) => unreachable!("objects have ranges"),
+/// Asks for all of it at once, and gives the body of that answer.
+async fn open(source: &S3Source) -> Result<(Arc<dyn ReadAt>, Option<Body>)> {
+    match source.open_whole().await? {
+        (Opened::Ranged(open), body) => Ok((open, body)),
+        (Opened::Stream(_), _) => unreachable!("objects have ranges"),
     }
 }
 
-async fn read(open: &Arc<dyn ReadAt>, range: ByteRange) -> Result<Vec<u8>> {
-    let mut body = open.read_at(range).await?;
+async fn all(mut body: Body) -> Result<Vec<u8>> {
     let mut all = Vec::new();
     while let Some(bytes) = body.next().await {
         all.extend_from_slice(&bytes?);
     }
     Ok(all)
+}
+
+async fn read(open: &Arc<dyn ReadAt>, range: ByteRange) -> Result<Vec<u8>> {
+    all(open.read_at(range).await?).await
 }
 
 fn whole(meta: &Meta) -> ByteRange {
@@ -43,12 +47,13 @@ async fn a_small_object_is_one_request() {
         server.store().put(BUCKET, "k", content.clone());
         let source = only_entry(&client).await;
         server.calls().clear();
-        let open = open(&source).await.unwrap();
+        assert_eq!(source.size_hint(), Some(len));
+        let (open, body) = open(&source).await.unwrap();
         let meta = open.meta();
         assert_eq!((meta.size, meta.checksum.unwrap().algorithm), (len, Algorithm::Crc64Nvme));
         assert!(meta.modified.is_some());
         assert_eq!(meta.attributes.content_type.as_deref(), Some("binary/octet-stream"));
-        assert_eq!(read(&open, whole(meta)).await.unwrap(), content);
+        assert_eq!(all(body.unwrap()).await.unwrap(), content);
         assert_eq!(server.calls().summary(), [(Op::GetObject, 1)].into());
         let call = &server.calls().list()[0];
         assert!(call.header("if-match").is_some() && call.range().is_none());
@@ -58,19 +63,31 @@ async fn a_small_object_is_one_request() {
     }
 }
 
+/// Nobody who is not ready to read it holds a permit.
 #[tokio::test]
-async fn the_gate_is_free_once_it_is_open() {
+async fn the_permit_goes_with_the_body() {
     let (server, client) = start().await;
     server.store().put(BUCKET, "k", "hello");
     let source = only_entry(&client).await;
     let gate = source.limits().gate.unwrap();
-    let open = open(&source).await.unwrap();
-    let mut permits = Vec::new();
-    for _ in 0..gate.limit() {
-        permits.push(gate.enter().await); // hangs if one is held
+    let mut others = Vec::new();
+    for _ in 1..gate.limit() {
+        others.push(gate.enter().await);
     }
-    drop(permits);
-    assert_eq!(read(&open, whole(open.meta())).await.unwrap(), b"hello");
+    for read in [true, false] {
+        let (_, body) = open(&source).await.unwrap();
+        assert!(futures::poll!(std::pin::pin!(gate.enter())).is_pending());
+        if read {
+            assert_eq!(all(body.unwrap()).await.unwrap(), b"hello");
+        } else {
+            drop(body);
+        }
+        drop(gate.enter().await); // hangs if it is still held
+    }
+    source.open().await.unwrap();
+    drop(gate.enter().await);
+    let summary = [(Op::GetObject, 2), (Op::HeadObject, 1), (Op::ListObjects, 1)].into();
+    assert_eq!(server.calls().summary(), summary);
 }
 
 #[tokio::test]
@@ -79,7 +96,8 @@ async fn a_large_object_is_looked_at_first() {
     server.store().put_synthetic(BUCKET, "k", LISTED_WHOLE + 1);
     let source = only_entry(&client).await;
     server.calls().clear();
-    open(&source).await.unwrap();
+    assert_eq!(source.size_hint(), None);
+    assert!(open(&source).await.unwrap().1.is_none());
     assert_eq!(server.calls().summary(), [(Op::HeadObject, 1)].into());
 }
 
@@ -91,7 +109,8 @@ async fn an_object_replaced_since_the_listing_is_opened_as_it_is_now() {
         let source = only_entry(&client).await;
         server.store().put(BUCKET, "k", new);
         server.calls().clear();
-        let open = open(&source).await.unwrap();
+        let (open, body) = open(&source).await.unwrap();
+        assert!(body.is_none());
         assert_eq!(read(&open, whole(open.meta())).await.unwrap(), new.as_bytes());
         let summary = [(Op::GetObject, 2), (Op::HeadObject, 1)].into();
         assert_eq!(server.calls().summary(), summary);
@@ -100,7 +119,8 @@ async fn an_object_replaced_since_the_listing_is_opened_as_it_is_now() {
     let (server, client) = start().await;
     server.store().put(BUCKET, "k", "hello");
     let source = S3Source::listed(client, ObjectId::new(BUCKET, "k"), 4, None);
-    let open = open(&source).await.unwrap();
+    let (open, body) = open(&source).await.unwrap();
+    assert!(body.is_none());
     assert_eq!(read(&open, whole(open.meta())).await.unwrap(), b"hello");
 }
 
@@ -108,9 +128,9 @@ async fn an_object_replaced_since_the_listing_is_opened_as_it_is_now() {
 async fn once_open_a_replaced_object_is_an_error() {
     let (server, client) = start().await;
     server.store().put(BUCKET, "k", "hello");
-    let open = open(&only_entry(&client).await).await.unwrap();
+    let (open, body) = open(&only_entry(&client).await).await.unwrap();
     server.store().put(BUCKET, "k", "other");
-    assert_eq!(read(&open, whole(open.meta())).await.unwrap(), b"hello", "this answer had begun");
+    assert_eq!(all(body.unwrap()).await.unwrap(), b"hello", "this answer had begun");
     let e = read(&open, whole(open.meta())).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::SourceChanged);
 }
@@ -121,7 +141,7 @@ async fn an_object_that_is_gone_is_said_to_be_gone() {
     server.store().put(BUCKET, "k", "hello");
     let source = only_entry(&client).await;
     server.store().remove(BUCKET, "k");
-    let e = open(&source).await.unwrap_err();
+    let e = open(&source).await.err().unwrap();
     assert_eq!(e.kind(), ErrorKind::NotFound);
 }
 
@@ -131,8 +151,8 @@ async fn a_broken_body_is_read_anew() {
     server.store().put(BUCKET, "k", "hello");
     let source = only_entry(&client).await;
     server.faults().add(Rule::on(Op::GetObject).then(Fault::ResetAfter(2)));
-    let open = open(&source).await.unwrap();
-    read(&open, whole(open.meta())).await.unwrap_err();
+    let (open, body) = open(&source).await.unwrap();
+    all(body.unwrap()).await.unwrap_err();
     assert_eq!(read(&open, ByteRange { start: 2, end: 5 }).await.unwrap(), b"llo");
 }
 
@@ -140,6 +160,6 @@ async fn a_broken_body_is_read_anew() {
 async fn nothing_has_no_body_to_read() {
     let (server, client) = start().await;
     server.store().put(BUCKET, "k", "");
-    let open = open(&only_entry(&client).await).await.unwrap();
-    assert_eq!(open.meta().size, 0);
+    let (open, body) = open(&only_entry(&client).await).await.unwrap();
+    assert_eq!((open.meta().size, body.is_none()), (0, true));
 }

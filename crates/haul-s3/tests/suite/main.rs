@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a test is a panic")]
 
 mod copies;
+mod direct;
+mod gates;
 mod kit;
 mod listed;
 mod listing;

@@ -97,7 +97,7 @@ async fn a_store_that_is_not_to_be_asked_is_read_all_the_same() {
     let object = ObjectId::new(BUCKET, "k");
     let known = with(&server, Provider::B2).await;
     S3Source::new(known.clone(), object.clone()).open().await.unwrap();
-    S3Source::listed(known, object.clone(), 5, None).open().await.unwrap();
+    S3Source::listed(known, object.clone(), 5, None).open_whole().await.unwrap();
     // Of another name, it is found out: one failure, by HEAD or by GET, and none after it.
     for listed in [false, true] {
         let fresh = S3Client::connect(&options(&server)).await.unwrap();
@@ -106,9 +106,9 @@ async fn a_store_that_is_not_to_be_asked_is_read_all_the_same() {
         } else {
             S3Source::new(fresh.clone(), object.clone())
         };
-        let e = source.open().await.unwrap_err();
+        let e = source.open_whole().await.map(|_| ()).unwrap_err();
         assert_eq!(e.retry(), haul_core::Retry::Backoff, "{e}");
-        source.open().await.unwrap();
+        source.open_whole().await.unwrap();
     }
     put(&client, "k", 100, 5 * MIB, Attributes::default()).await.unwrap();
 }

@@ -287,7 +287,6 @@ async fn folders_that_are_empty_on_one_side() {
 
 /// Every item of a job has a number of its own, in both phases: they come out in that order.
 #[tokio::test]
-#[ignore = "the second many() of a job numbers from 0 again: to be mended in haul-core"]
 async fn copies_and_removals_are_numbered_through() {
     let kit = Kit::new().await;
     for i in 0..3 {
@@ -302,7 +301,6 @@ async fn copies_and_removals_are_numbered_through() {
 
 /// And however many there are, nothing waits for a number that will not come.
 #[tokio::test]
-#[ignore = "the second many() of a job numbers from 0 again: to be mended in haul-core"]
 async fn thousands_of_copies_and_of_removals() {
     let kit = Kit::new().await;
     for i in 0..5000 {

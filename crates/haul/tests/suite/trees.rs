@@ -248,7 +248,7 @@ async fn hostile_keys_stay_inside() {
     assert!(outside.is_empty(), "{outside:?}");
     let many = kit.copy_tree(tree(s3("odd/"), kit.local("odd/"))).await;
     for failure in many.failures() {
-        let known = ["name", "is a folder", "not a folder", "too long", "is in the way"];
+        let known = ["name", "folder", "too long", "is in the way"];
         assert!(known.iter().any(|k| failure.contains(k)), "{failure}");
     }
     let many = kit.copy_tree(tree(kit.local("odd/"), s3("again/"))).await;

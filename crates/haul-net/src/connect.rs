@@ -1,70 +1,29 @@
-//! How a connection comes about: directly, or through the proxy that the environment names.
+//! How a connection comes about: directly, or through a proxy.
 //!
-//! Owns proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, as curl reads them), TLS
-//! settings and the time that all of it may take. Proxies are spoken to in plain HTTP: a proxy
-//! behind TLS or SOCKS is refused, never passed by. Must never know what is asked for.
+//! Owns the way to a server and the time that all of it may take, TLS included. Proxies are spoken to
+//! in plain HTTP: a proxy behind TLS or SOCKS is refused, never passed by. Must never know what is
+//! asked for.
 
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::{HeaderValue, Uri};
+use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::ConfigBuilderExt as _;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::client::proxy::matcher::Intercept;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-/// How long a connection may take, TLS included: as for S3.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// The proxies in force.
-#[derive(Clone)]
-pub(crate) struct Proxies(Arc<Matcher>);
-
-impl Proxies {
-    pub(crate) fn from_env() -> Self {
-        Self(Arc::new(Matcher::from_env()))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of(matcher: Matcher) -> Self {
-        Self(Arc::new(matcher))
-    }
-
-    /// What a proxy wants to see with a request that is not tunnelled through it.
-    pub(crate) fn authorization(&self, uri: &Uri) -> Option<HeaderValue> {
-        let plain = uri.scheme_str() == Some("http");
-        self.0.intercept(uri).filter(|_| plain)?.basic_auth().cloned()
-    }
-}
-
-/// Trusts what the system trusts. Reading its certificates takes a while.
-pub(crate) fn tls_config() -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?;
-    let roots = builder.with_native_roots().map_err(|e| {
-        tracing::debug!("{e}");
-        "no certificates of anybody to trust were found on this system".to_owned()
-    })?;
-    let mut config = roots.with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
-}
+use crate::BoxError;
+use crate::proxies::Proxies;
+use crate::quick::acknowledge;
 
 /// Opens TCP connections.
 #[derive(Clone)]
@@ -74,12 +33,12 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(proxies: Proxies) -> Self {
+    pub(crate) fn new(proxies: Proxies, limit: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false); // TLS is added on top
         tcp.set_nodelay(true); // a request is written in two pieces: head and body
         // Shared by a host's addresses, so that a dead one leaves time for the next.
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.set_connect_timeout(Some(limit));
         Self { tcp, proxies }
     }
 
@@ -91,14 +50,14 @@ impl Transport {
         }
         if to.scheme_str() == Some("http") {
             let connecting = self.tcp.clone().call(proxy.uri().clone());
-            return Box::pin(async move { Ok(Conn { io: connecting.await?, proxied: true }) });
+            return Box::pin(async move { Ok(Conn::new(connecting.await?, true)) });
         }
         let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());
         if let Some(authorization) = proxy.basic_auth() {
             tunnel = tunnel.with_auth(authorization.clone());
         }
         let connecting = tunnel.call(to);
-        Box::pin(async move { Ok(Conn { io: connecting.await?, proxied: false }) })
+        Box::pin(async move { Ok(Conn::new(connecting.await?, false)) })
     }
 }
 
@@ -112,25 +71,25 @@ impl Service<Uri> for Transport {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        if let Some(proxy) = self.proxies.0.intercept(&to) {
+        if let Some(proxy) = self.proxies.of(&to) {
             return self.through(&proxy, to);
         }
         let connecting = self.tcp.call(to);
-        Box::pin(async move { Ok(Conn { io: connecting.await?, proxied: false }) })
+        Box::pin(async move { Ok(Conn::new(connecting.await?, false)) })
     }
 }
 
 /// A connector that may not take for ever.
 #[derive(Clone)]
-pub(crate) struct Timed<C>(pub(crate) C);
+pub(crate) struct Timed<C>(pub(crate) C, pub(crate) Duration);
 
-/// A connection that took too long.
+/// A connection that took longer than this.
 #[derive(Debug)]
-pub(crate) struct TooSlow;
+pub(crate) struct TooSlow(Duration);
 
 impl fmt::Display for TooSlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no connection within {} s", CONNECT_TIMEOUT.as_secs())
+        write!(f, "no connection within {} s", self.0.as_secs())
     }
 }
 
@@ -150,15 +109,43 @@ where
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, self.0.call(to));
-        Box::pin(async move { connecting.await.unwrap_or_else(|_| Err(TooSlow.into())) })
+        let limit = self.1;
+        let connecting = tokio::time::timeout(limit, self.0.call(to));
+        Box::pin(async move {
+            match connecting.await {
+                Ok(Err(e)) if timed_out(&*e) => Err(TooSlow(limit).into()),
+                Ok(done) => done,
+                Err(_) => Err(TooSlow(limit).into()),
+            }
+        })
     }
+}
+
+/// Whether the system, or the time for one address of several, gave up.
+fn timed_out(e: &(dyn std::error::Error + 'static)) -> bool {
+    crate::error::causes(e).any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut)
+    })
 }
 
 /// A TCP connection that knows whether a proxy reads the requests on it: those name their host.
 pub(crate) struct Conn {
     io: TokioIo<TcpStream>,
     proxied: bool,
+    /// Whether anything was written that no answer was asked for yet.
+    written: bool,
+}
+
+impl Conn {
+    fn new(io: TokioIo<TcpStream>, proxied: bool) -> Self {
+        Self { io, proxied, written: false }
+    }
+
+    fn noting(&mut self, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.written |= matches!(wrote, Poll::Ready(Ok(1..)));
+        wrote
+    }
 }
 
 impl Connection for Conn {
@@ -183,7 +170,8 @@ impl Write for Conn {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let wrote = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.noting(wrote)
     }
 
     fn poll_write_vectored(
@@ -191,18 +179,40 @@ impl Write for Conn {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let wrote = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.noting(wrote)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
     }
 
+    /// The end of what the HTTP stack has to write for now, mostly of a request.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.written) {
+            acknowledge(self.io.inner());
+        }
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use haul_testkit::http::HttpServer;
+
+    #[tokio::test]
+    async fn a_proxy_that_does_not_connect_is_named() {
+        let proxy = HttpServer::start().unwrap();
+        let proxies = Proxies::all(&proxy.url(""), "");
+        let uri = "https://h.invalid/".parse().unwrap();
+        // Whether or not this machine has certificates: the connection is made before.
+        let e = Transport::new(proxies, Duration::from_secs(5)).call(uri).await.err().unwrap();
+        assert_eq!(e.to_string(), "tunnel error: unsuccessful");
+        assert_eq!(proxy.calls()[0].method, "CONNECT");
     }
 }

@@ -1,0 +1,288 @@
+//! Making one tree like another, and telling how they differ: `sync` and `check`.
+//!
+//! Owns the decision for each pair. Nothing is removed before everything else is done, nor when the
+//! source could not be listed to its end: what was not seen must never be taken for gone.
+
+mod evidence;
+mod leftover;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use futures::stream::{self, Stream, StreamExt as _};
+use haul_core::handle::JobContext;
+use haul_core::many::Item;
+use haul_core::{
+    Engine, Entry, EntryKind, Error, ErrorKind, Location, Op, Outcome, RelPath, Result, Settled,
+    Skip, Summary, TransferHandle,
+};
+use haul_local::{Symlinks, WalkOptions, Walker};
+use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister};
+
+use self::evidence::Glance;
+use self::leftover::Plan;
+use crate::compare::Verdict;
+use crate::join::{Join, Side, Step};
+use crate::mover::{How, Mover};
+use crate::picks::{Origin, Pick, Rules};
+use crate::tree::{Task, contains, counted, done, summary};
+use crate::{Compare, Haul, Selection, SyncRequest};
+
+/// A tree that can be listed.
+#[derive(Debug, Clone)]
+pub(crate) enum Tree {
+    Disk(PathBuf),
+    Store { client: S3Client, bucket: String, prefix: String },
+}
+
+impl Tree {
+    fn of(location: Location, client: Option<S3Client>) -> Result<Self> {
+        match (location, client) {
+            (Location::Local(path), _) => Ok(Self::Disk(path)),
+            (Location::S3 { bucket, key }, Some(client)) => {
+                let prefix = if key.is_empty() || key.ends_with('/') { key } else { key + "/" };
+                Ok(Self::Store { client, bucket, prefix })
+            }
+            (location, _) => {
+                let what = "it cannot be listed: a folder, a bucket or a prefix is needed";
+                Err(Error::new(ErrorKind::Invalid, Op::List, location, what))
+            }
+        }
+    }
+
+    fn side(&self, engine: &Engine, cx: &JobContext, walk: WalkOptions, dest: bool) -> Side {
+        let listing = match self {
+            Self::Disk(path) => engine.listing(Box::new(Walker::new(path.clone(), walk)), cx),
+            Self::Store { client, bucket, prefix } => {
+                let mut spec = ListSpec::new(bucket.clone(), prefix.clone());
+                spec.require_order = true;
+                engine.listing(Box::new(S3Lister::new(client.clone(), spec)), cx)
+            }
+        };
+        Side::new(listing, dest && matches!(self, Self::Disk(_)))
+    }
+
+    fn origin(&self, path: &RelPath) -> Origin {
+        match self {
+            Self::Disk(root) => Origin::File(root.join(path.as_os_str())),
+            Self::Store { bucket, prefix, .. } => {
+                Origin::Object(ObjectId::new(bucket, format!("{prefix}{path}")))
+            }
+        }
+    }
+}
+
+/// One pair to work on.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    source: Entry,
+    dest: Option<Entry>,
+}
+
+#[derive(Clone)]
+struct Pairs(Arc<PairsInner>);
+
+struct PairsInner {
+    engine: Engine,
+    from: Tree,
+    to: Tree,
+    compare: Compare,
+    mover: Mover,
+    dry_run: bool,
+}
+
+impl Haul {
+    /// Starts to make one tree like another.
+    pub async fn sync(&self, request: SyncRequest) -> Result<TransferHandle<Summary>> {
+        let to = request.to.clone();
+        for (a, b) in [(&request.from, &to), (&to, &request.from)] {
+            // In two stores, what has the same name is something else.
+            if self.same_space(a) && contains(a, b) {
+                let what = format!("{b} is inside of it, or is it");
+                return Err(Error::new(ErrorKind::Invalid, Op::Compare, a, what));
+            }
+        }
+        let pairs = self.pairs(&request).await?;
+        let jobs = self.jobs(request.jobs, matches!(to, Location::Local(_)));
+        let engine = self.engine.clone();
+        Ok(TransferHandle::start(&self.cancel, |cx| async move {
+            let started = Instant::now();
+            let plan = Arc::new(Plan::new(&request));
+            let steps = pairs.steps(&cx, &request, Arc::clone(&plan.found));
+            let items = {
+                let (pairs, plan, cx) = (pairs.clone(), Arc::clone(&plan), cx.clone());
+                steps.filter_map(move |step| std::future::ready(pairs.decide(step, &plan, &cx)))
+            };
+            let (items, jobs) = jobs.settle(counted(items, &cx)).await;
+            let work = {
+                let pairs = pairs.clone();
+                move |task, cx| {
+                    let pairs = pairs.clone();
+                    async move { vec![done(task, |pair| pairs.settle(pair, cx)).await] }
+                }
+            };
+            engine.many(jobs, &cx, items, work).await?;
+            pairs.remove(&plan, &request, &cx).await?;
+            Ok(summary(&cx, started))
+        }))
+    }
+
+    /// Starts to compare two trees by content. Nothing is changed.
+    pub async fn check(&self, request: SyncRequest) -> Result<TransferHandle<Summary>> {
+        let request = SyncRequest { dry_run: true, ..request };
+        let pairs = self.pairs(&request).await?;
+        let jobs = self.jobs(request.jobs, false);
+        let engine = self.engine.clone();
+        Ok(TransferHandle::start(&self.cancel, |cx| async move {
+            let started = Instant::now();
+            let one_way = request.one_way;
+            let items = pairs.steps(&cx, &request, Arc::default()).filter_map(move |step| {
+                std::future::ready(match step {
+                    Ok(Step::Unlisted(e)) | Err(e) => Some(Item::one(0, Task::Failed(e))),
+                    Ok(Step::Dest(_)) if one_way => None,
+                    Ok(step) => Some(Item::one(0, Task::Do(step))),
+                })
+            });
+            let (items, jobs) = jobs.settle(items).await;
+            let work = move |task, cx| {
+                let pairs = pairs.clone();
+                async move { vec![done(task, |step| pairs.check(step, cx)).await] }
+            };
+            engine.many(jobs, &cx, items, work).await?;
+            Ok(summary(&cx, started))
+        }))
+    }
+
+    async fn pairs(&self, request: &SyncRequest) -> Result<Pairs> {
+        let store = |l: &Location| matches!(l, Location::S3 { .. });
+        let source = if store(&request.from) { Some(self.source_client().await?) } else { None };
+        let dest = if store(&request.to) { Some(self.dest_client().await?) } else { None };
+        let place = self.place(request.to.clone()).await?;
+        let dedupe = self.dedupe(request.dedupe.as_deref(), &place);
+        let how = How {
+            attributes: request.attributes.clone(),
+            overwrite: true,
+            keep_times: true,
+            remove_source: false,
+            multipart_copy_above: request.multipart_copy_above,
+            dry_run: request.dry_run,
+        };
+        let select = Selection { symlinks: request.symlinks, ..Selection::default() };
+        let rules = Rules::new(&select, true, source.clone());
+        let mover = Mover(Arc::new(self.shared(&rules, place, how, dedupe).opened().await?));
+        Ok(Pairs(Arc::new(PairsInner {
+            engine: self.engine.clone(),
+            from: Tree::of(request.from.clone(), source)?,
+            to: Tree::of(request.to.clone(), dest)?,
+            compare: request.compare,
+            mover,
+            dry_run: request.dry_run,
+        })))
+    }
+}
+
+impl Pairs {
+    /// The merged listings.
+    fn steps(
+        &self,
+        cx: &JobContext,
+        request: &SyncRequest,
+        anything: Arc<AtomicBool>,
+    ) -> impl Stream<Item = Result<Step>> + Send + use<> {
+        let inner = &*self.0;
+        let to_disk = matches!(inner.to, Tree::Disk(_));
+        let walk = |symlinks| {
+            let empty_folders = to_disk || request.empty_folders;
+            let mut walk = WalkOptions { symlinks, empty_folders, ..WalkOptions::default() };
+            if !request.filter.rules.is_empty() {
+                let filter = request.filter.clone();
+                walk.prune = Some(Arc::new(move |folder| filter.prunes(folder)));
+            }
+            walk
+        };
+        let from = inner.from.side(&inner.engine, cx, walk(request.symlinks), false);
+        let from = from.telling(anything);
+        // Links at the destination are what they are: never a way out of it.
+        let dest = inner.to.side(&inner.engine, cx, walk(Symlinks::Keep), true);
+        let join = Join::new(from, dest, request.filter.clone(), request.shard);
+        let folders = to_disk || request.empty_folders;
+        let steps = stream::unfold(Some(join), |join| async move {
+            let mut join = join?;
+            match join.next().await {
+                Ok(None) => None,
+                Ok(Some(step)) => Some((Ok(step), Some(join))),
+                Err(e) => Some((Err(e), None)),
+            }
+        });
+        steps.filter(move |step| {
+            let marker = |e: &Entry| e.kind == EntryKind::Folder && !folders;
+            std::future::ready(match step {
+                Ok(Step::Source(e) | Step::Dest(e) | Step::Both(e, _)) => !marker(e),
+                _ => true,
+            })
+        })
+    }
+
+    /// What is to be done about one step of the merge.
+    fn decide(&self, step: Result<Step>, plan: &Plan, cx: &JobContext) -> Option<Item<Task<Pair>>> {
+        let pair = match step {
+            Ok(Step::Source(source)) => Pair { source, dest: None },
+            Ok(Step::Both(source, dest)) => match self.glance(&source, &dest) {
+                Glance::Same => {
+                    cx.tally.skip(1);
+                    return None;
+                }
+                Glance::Differs => Pair { source, dest: None },
+                Glance::Look => Pair { source, dest: Some(dest) },
+            },
+            Ok(Step::Dest(dest)) => {
+                if plan.delete {
+                    plan.count.fetch_add(1, Ordering::Relaxed);
+                    let kept = plan.removals.lock().map(|mut spill| spill.push(&dest.path));
+                    if !matches!(kept, Ok(Ok(()))) {
+                        plan.unseen.store(true, Ordering::Relaxed);
+                        let what = "what is to be removed cannot be written down";
+                        let e = Error::new(ErrorKind::Io, Op::Remove, &dest.path, what);
+                        return Some(Item::one(0, Task::Failed(e)));
+                    }
+                }
+                return None;
+            }
+            Ok(Step::Unlisted(e)) | Err(e) => {
+                plan.unseen.store(true, Ordering::Relaxed);
+                return Some(Item::one(0, Task::Failed(e)));
+            }
+        };
+        Some(Item::one(pair.source.size, Task::Do(pair)))
+    }
+
+    /// Works on one pair.
+    async fn settle(self, pair: Pair, cx: JobContext) -> Settled {
+        let Pair { source, dest } = pair;
+        let inner = &*self.0;
+        let pick = Pick {
+            from: inner.from.origin(&source.path),
+            to: source.path.clone(),
+            seen: true,
+            entry: source,
+        };
+        if let Some(dest) = dest {
+            let looked = match inner.compare {
+                Compare::Content => self.same_content(&pick, &cx).await,
+                _ => self.same_times(&pick, &dest, &cx).await,
+            };
+            let outcome = match looked {
+                Ok(Verdict::Same(by)) => Some(Outcome::Skipped(Skip::Same(by))),
+                Ok(Verdict::Differs(_)) => None,
+                Err(e) => Some(Outcome::Failed(e)),
+            };
+            if let Some(outcome) = outcome {
+                let (from, to) = (pick.from.to_string(), inner.mover.0.to.name(&pick.to));
+                return Settled::new(from, to, outcome).sized(pick.entry.size);
+            }
+        }
+        inner.mover.clone().settle(pick, cx).await
+    }
+}
