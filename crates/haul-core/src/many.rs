@@ -311,7 +311,8 @@ mod tests {
         (result, out, tally.snapshot())
     }
 
-    /// S0.1, S0.3-S0.8: a bounded queue and N workers; S0.27 at various levels.
+    /// S0.1, S0.3, S0.4, S0.5, S0.6, S0.7, S0.8: a bounded queue and N workers; S0.27: at various
+    /// levels.
     #[tokio::test]
     async fn all_items_run_so_many_at_once_and_come_out_in_order() {
         for jobs in [1, 4, 8, 16] {
@@ -391,7 +392,8 @@ mod tests {
         assert_eq!(cx.tally.snapshot().removed, 20_000);
     }
 
-    /// A listener that does not listen holds the job up instead of letting memory grow.
+    /// S0.4, S0.5, X0.5: a listener that does not listen holds the job up instead of letting memory
+    /// grow. S0.19: what is found and what is settled can be watched meanwhile.
     #[tokio::test]
     async fn results_that_nobody_reads_hold_the_job_up() {
         let (events, mut heard) = EventSender::channel();

@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(order.rest().map(|s| s.item).collect::<Vec<_>>(), [5]);
     }
 
-    /// S0.11, S0.17: every result is counted once, successes apart from failures.
+    /// S0.11, S0.17, X0.3: every result is counted once, successes apart from failures.
     #[test]
     fn counters_add_up_from_many_threads() {
         let tally = Tally::default();

@@ -164,6 +164,7 @@ mod tests {
         assert_eq!(e.detail(), "three");
     }
 
+    /// X0.7: an error, and no panic of the producer.
     #[tokio::test]
     async fn a_worker_that_panics_stops_the_rest() {
         for workers in [1, 4] {

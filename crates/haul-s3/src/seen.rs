@@ -102,7 +102,7 @@ pub(crate) async fn head_part(
 impl Seen {
     /// What the headers of an answer tell.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let text = |name: &str| headers.get(name)?.to_str().ok();
+        let text = |name: &str| std::str::from_utf8(headers.get(name)?.as_bytes()).ok();
         let owned = |name: &str| text(name).map(str::to_owned);
         let composite = text("x-amz-checksum-type") == Some("COMPOSITE");
         let checksum = first_checksum([

@@ -141,7 +141,8 @@ impl<'a> Session<'a> {
 
     /// Runs haul, which must end with this code, and reads what it says.
     pub(super) fn told_with(&self, code: i32, arguments: &[&str]) -> Result<Told> {
-        let arguments = [arguments, &["--json"]].concat();
+        // Without progress the last line on stderr is an error, if there is one.
+        let arguments = [arguments, &["--json", "--progress", "none"]].concat();
         let done = self.haul(&arguments)?;
         self.must_exit(&done, code, &arguments)?;
         Told::read(&done.stdout)

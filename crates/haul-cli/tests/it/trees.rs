@@ -166,7 +166,7 @@ async fn a_move_removes_its_source_last() {
     assert!(world.path("f").exists(), "what did not arrive stays");
 }
 
-/// S0.16-S0.18, U0.1: one failure stops nothing, is said at once on stderr, and shows in the code.
+/// S0.16, S0.17, S0.18, U0.1: one failure stops nothing, is said at once on stderr, and shows in the code.
 #[tokio::test]
 async fn one_of_many_fails() {
     let world = World::new().await;

@@ -198,7 +198,8 @@ async fn cancelled_in_the_middle_it_leaves_nothing() {
         let (server, _) = start().await;
         let client = client(&server, 2).await;
         let gate = client_gate(&client);
-        let engine = engine(lanes, 256 * KIB, 256 * KIB);
+        // Room for four chunks, or one alone could keep the others from being asked for.
+        let engine = engine(lanes, 1024 * KIB, 256 * KIB);
         let copies = Copies::new(engine, client, &server, mixed());
         server.faults().add(Rule::on(Op::GetObject).always().then(Fault::StallAfter(1)));
         let targets = memory(copies.sizes.len(), Order::Any);

@@ -50,6 +50,7 @@ async fn a_refusal_is_learned() {
     }
 }
 
+/// S1.20, S1.25, S1.36: the rules of Cloudflare's R2 and of stores with few parts, enforced by a double.
 #[tokio::test]
 async fn parts_are_equal_and_few_where_they_must_be() {
     let rules = StoreRules { equal_parts: true, max_parts: 3, ..StoreRules::default() };

@@ -29,6 +29,8 @@ async fn a_folder_is_a_store() {
     assert_eq!(get.unwrap().body.collect().await.unwrap().into_bytes(), whole[100..200]);
     let none = s3.get_object().bucket(BUCKET).key("none").send().await;
     assert_eq!(refusal(none), code("NoSuchKey", 404));
+    let folder = s3.get_object().bucket(BUCKET).key("a").send().await;
+    assert_eq!(refusal(folder), code("NoSuchKey", 404), "a folder is no object");
 
     let created = s3.create_multipart_upload().bucket(BUCKET).key("m").send().await.unwrap();
     let id = created.upload_id().unwrap();

@@ -35,7 +35,7 @@ async fn let_all_happen() {
     }
 }
 
-/// S0.1, S0.3-S0.6, S0.13, S0.14, S0.27, X0.8: N workers, N requests in flight and never more,
+/// S0.1, S0.3, S0.4, S0.5, S0.6, S0.13, S0.14, S0.27, X0.8: N workers, N requests in flight and never more,
 /// whatever the number of files; the producer waits meanwhile.
 #[tokio::test]
 async fn so_many_at_once_and_never_more() {

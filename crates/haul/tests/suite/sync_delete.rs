@@ -310,3 +310,21 @@ async fn thousands_of_copies_and_of_removals() {
     let dry = with(mirror_of(&s3("from"), &s3("to")), |r| r.dry_run = true);
     assert_eq!(kit.sync(dry).await.counts(), (5000, 0, 5000, 0));
 }
+
+/// An empty prefix is no order to remove everything; one whose files are left out is not empty.
+#[tokio::test]
+async fn an_empty_prefix_removes_nothing() {
+    let kit = Kit::new().await;
+    kit.put("to/x", b"x");
+    let many = kit.sync(mirror_of(&s3("nowhere"), &s3("to"))).await;
+    assert!(many.result.unwrap_err().to_string().contains("has nothing in it"));
+    assert_eq!(kit.keys(), ["to/x"]);
+    let sure = with(mirror_of(&s3("nowhere"), &s3("to")), |r| r.max_delete = Some(1));
+    assert_eq!(kit.sync(sure).await.counts(), (0, 0, 1, 0));
+    kit.put("from/a.txt", b"x");
+    kit.put("to/b", b"x");
+    let filtered = with(mirror_of(&s3("from"), &s3("to")), |r| {
+        r.filter.rules = vec![haul::FilterRule::new(false, "*.txt").unwrap()];
+    });
+    assert_eq!(kit.sync(filtered).await.counts(), (0, 0, 1, 0));
+}

@@ -313,3 +313,46 @@ async fn a_listing_that_breaks_off_is_said() {
     let many = kit.copy_tree(tree(s3("p/"), kit.local("again/"))).await;
     assert_eq!(many.counts(), (25, 0, 0, 0), "{:?}", many.failures());
 }
+
+/// What a link leads to is not the source's to remove: a move leaves links where they are, or moves
+/// them as links.
+#[cfg(unix)]
+#[tokio::test]
+async fn moves_never_follow_links() {
+    let kit = Kit::new().await;
+    kit.write("outside/precious", b"content");
+    kit.write("in/file", b"content");
+    std::os::unix::fs::symlink(kit.path("outside"), kit.path("in/link")).unwrap();
+    let mut request = tree(kit.local("in/"), s3("p/"));
+    request.remove_source = true;
+    let many = kit.copy_tree(request).await;
+    assert_eq!(many.counts(), (1, 0, 0, 1));
+    assert_eq!(kit.keys(), ["p/file"]);
+    assert!(kit.path("outside/precious").exists() && kit.path("in/link").is_symlink());
+    let mut request = tree(kit.local("in/"), kit.local("out/"));
+    request.remove_source = true;
+    assert_eq!(kit.copy_tree(request).await.counts(), (1, 0, 0, 0));
+    assert!(kit.path("out/link").is_symlink() && kit.path("outside/precious").exists());
+    let url = Location::parse("http://127.0.0.1:1/a").unwrap();
+    let mut request = TreeRequest::new(vec![url], kit.local("out/"));
+    request.remove_source = true;
+    assert_eq!(refused(&kit, request).await.kind(), ErrorKind::Unsupported);
+}
+
+/// S0.15: the number of workers is chosen by what is found, be it ever so little.
+#[tokio::test]
+async fn workers_are_chosen_for_few_files_too() {
+    let kit = Kit::new().await;
+    for files in 0..4 {
+        let folder = format!("in-{files}");
+        std::fs::create_dir_all(kit.path(&folder)).unwrap();
+        for i in 0..files {
+            kit.write(&format!("{folder}/{i}"), b"x");
+        }
+        for _ in 0..5 {
+            let mut request = tree(Location::Local(kit.path(&folder).join("")), s3("p/"));
+            request.jobs = haul::Jobs::Auto;
+            assert_eq!(kit.copy_tree(request).await.counts(), (files, 0, 0, 0));
+        }
+    }
+}

@@ -52,6 +52,7 @@ async fn other_names_of_flags_are_understood() {
     }
 }
 
+/// S0.28: concurrency is among what the pages tell, on the page of `publish`.
 #[tokio::test]
 async fn every_verb_has_a_page() {
     let index = page("docs/usage.md");
@@ -64,6 +65,8 @@ async fn every_verb_has_a_page() {
         let elsewhere = ["serve", "demo", "completions"]; // further down on the same page
         assert!(elsewhere.contains(&verb) || table.contains(&format!("`{verb}`")), "{verb}");
     }
+    let publish = page("docs/publish.md");
+    assert!(publish.contains("`--concurrency`") && publish.contains("`--max-concurrent`"));
 }
 
 /// The texts of a page in which commands and flags may stand: lines of blocks, and code in prose.
