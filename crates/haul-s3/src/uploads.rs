@@ -60,13 +60,13 @@ impl UploadLister {
             Marker::After(key, id) => (Some(key.clone()), id.clone()),
         };
         let location = ObjectId::new(&self.bucket, &self.prefix);
-        let encode = self.client.quirks().url_encode_listing;
         let at = self.client.at(&self.bucket).await;
         let request = at
             .list_multipart_uploads()
             .bucket(&self.bucket)
             .set_prefix((!self.prefix.is_empty()).then(|| self.prefix.clone()))
-            .set_encoding_type(encode.then_some(EncodingType::Url))
+            // Keys are not asked for in encoded form: Ceph encodes these and does not say so, and an
+            // upload would be listed, and aborted, under a name that it does not have.
             .set_key_marker(key_marker)
             .set_upload_id_marker(id_marker);
         let sent = self.client.asking(Op::List, &location, request.send()).await?;

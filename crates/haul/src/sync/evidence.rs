@@ -47,6 +47,11 @@ impl Pairs {
     fn glance_at_times(&self, source: &Entry, dest: &Entry) -> Glance {
         let inner = &*self.0;
         let not_older = match (source.modified, dest.modified) {
+            // The same second, for a store that knows only seconds, decides nothing: a file may have
+            // been edited in the second in which it was uploaded.
+            (Some(source), Some(dest)) if matches!(inner.to, Tree::Store { .. }) => {
+                dest > truncated(source, dest) || dest == source
+            }
             (Some(source), Some(dest)) => dest >= truncated(source, dest),
             _ => false,
         };
@@ -95,8 +100,12 @@ impl Pairs {
         };
         let info = compare::look(&inner.engine, cx, client, &object).await?;
         let kept = info.kept_modified();
-        let equal = info.size == pick.entry.size && kept.is_some() && equal_times(kept, file_time);
-        Ok(if equal { same } else { differs })
+        let equal = match kept {
+            Some(_) => equal_times(kept, file_time),
+            // Nobody kept a time. The same second is then the best that is known.
+            None => equal_times(pick.entry.modified, dest.modified),
+        };
+        Ok(if equal && info.size == pick.entry.size { same } else { differs })
     }
 
     pub(super) async fn same_content(&self, pick: &Pick, cx: &JobContext) -> Result<Verdict> {

@@ -292,6 +292,17 @@ impl Kit {
         std::fs::write(path, content).unwrap();
     }
 
+    /// Makes every file below a folder older than any object: a file of the second in which it was
+    /// uploaded is looked at more closely.
+    pub(crate) fn age(&self, root: &str) {
+        for (name, _) in self.tree(root) {
+            let path = self.path(root).join(name);
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+            file.set_modified(long_ago).unwrap();
+        }
+    }
+
     /// Every file below a folder with its content, by path.
     pub(crate) fn tree(&self, root: &str) -> Vec<(String, Vec<u8>)> {
         let root = self.path(root);

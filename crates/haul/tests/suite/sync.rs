@@ -20,6 +20,7 @@ fn fill(kit: &Kit) {
 async fn local_to_store_and_back_and_nothing_twice() {
     let kit = Kit::new().await;
     fill(&kit);
+    kit.age("in");
     let up = sync_of(&kit.local("in"), &s3("p"));
     assert_eq!(kit.sync(up.clone()).await.counts(), (5, 0, 0, 0));
     kit.assert_alike("p/", "in");
@@ -241,6 +242,7 @@ async fn thousands_of_keys_over_pages() {
             kit.put(&format!("q/{name}"), name.as_bytes());
         }
     }
+    kit.age("in");
     for name in ["k-!", "k/x/zzz", "zzz"] {
         kit.put(&format!("p/{name}"), b"extra");
     }

@@ -114,3 +114,21 @@ async fn local_to_local_by_content() {
     assert_found(&kit, &request, "in/f", Verified::Bytes).await;
     assert_eq!(kit.tree("in"), kit.tree("out"));
 }
+
+/// A file that is edited in the second in which it was uploaded, to the same size: the store's time
+/// tells nothing, the kept time does.
+#[tokio::test]
+async fn an_edit_within_the_second_of_the_upload_is_seen() {
+    let kit = Kit::new().await;
+    kit.write("in/f", b"before");
+    assert_eq!(kit.sync(sync_of(&kit.local("in"), &s3("p"))).await.counts(), (1, 0, 0, 0));
+    let uploaded = kit.stored("p/f").unwrap().modified;
+    kit.write("in/f", b"edited");
+    let file = std::fs::File::options().write(true).open(kit.path("in/f")).unwrap();
+    let second = uploaded.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let within = std::time::Duration::new(second, 999_999_999);
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH + within).unwrap();
+    assert_eq!(kit.sync(sync_of(&kit.local("in"), &s3("p"))).await.counts(), (1, 0, 0, 0));
+    assert_eq!(&kit.stored("p/f").unwrap().bytes()[..], b"edited");
+    assert_eq!(kit.sync(sync_of(&kit.local("in"), &s3("p"))).await.counts(), (0, 1, 0, 0));
+}

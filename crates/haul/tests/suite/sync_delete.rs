@@ -15,6 +15,7 @@ async fn what_only_the_store_has_goes() {
     let kit = Kit::new().await;
     kit.write("in/a", b"a");
     kit.write("in/d/b", b"b");
+    kit.age("in");
     for key in ["p/a/b", "p/c", "p/d/b", "p/d/c/d", "q/other"] {
         kit.put(key, b"b");
     }
