@@ -1,7 +1,7 @@
-//! S3 on a folder: `s3s` for the protocol, `s3s-fs` for the files.
+//! S3 on a folder: `s3s` for the protocol, [`Folder`] for the files.
 //!
-//! Owns: the wiring and the limits of that stack. Must never touch the folder itself: reading and
-//! writing it is `s3s-fs`'s business.
+//! Owns: the wiring and the limits of that stack, and who may ask. Must never touch the folder
+//! itself: reading and writing it is [`Folder`]'s business.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use s3s::path::S3Path;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Result, s3_error};
 
+use crate::files::Folder;
 use crate::{Credentials, Server};
 
 /// Largest XML body read into memory. A CompleteMultipartUpload of 10,000 parts (the S3 quota),
@@ -52,10 +53,7 @@ pub fn folder_service(dir: &Path, creds: &Credentials) -> Result<S3Service, Erro
     if !std::fs::metadata(dir).map_err(folder)?.is_dir() {
         return Err(folder(io::ErrorKind::NotADirectory.into()));
     }
-    // The error of s3s-fs implements no `Error`: its text is all it has.
-    let files =
-        s3s_fs::FileSystem::new(dir).map_err(|e| folder(io::Error::other(format!("{e:?}"))))?;
-    let mut builder = S3ServiceBuilder::new(files);
+    let mut builder = S3ServiceBuilder::new(Folder::new(dir).map_err(folder)?);
     builder.set_access(Gatekeeper { root: dir.to_path_buf() });
     builder.set_auth(SimpleAuth::from_single(creds.access_key.clone(), creds.secret_key.clone()));
     let mut config = S3Config::default();
@@ -64,7 +62,7 @@ pub fn folder_service(dir: &Path, creds: &Credentials) -> Result<S3Service, Erro
     Ok(builder.build())
 }
 
-/// Refuses what `s3s-fs` would get wrong.
+/// Lets in who signed, to a bucket that exists.
 struct Gatekeeper {
     root: PathBuf,
 }
@@ -76,20 +74,10 @@ impl S3Access for Gatekeeper {
         if cx.credentials().is_none() {
             return Err(s3_error!(AccessDenied, "a signature is required"));
         }
-        let S3Path::Object { bucket, key } = cx.s3_path() else { return Ok(()) };
+        let S3Path::Object { bucket, .. } = cx.s3_path() else { return Ok(()) };
         // s3s-fs would create the bucket of an upload.
         if tokio::fs::metadata(self.root.join(&**bucket)).await.is_err() {
             return Err(s3_error!(NoSuchBucket, "the bucket does not exist"));
-        }
-        // Keys become paths: these have none of their own.
-        if key.starts_with('/') || key.split('/').any(|s| matches!(s, "." | "..")) {
-            return Err(s3_error!(InvalidArgument, "a folder cannot hold this key"));
-        }
-        // s3s-fs fails on a folder; to S3 it is no object.
-        let reads = matches!(cx.s3_op().name(), "GetObject" | "HeadObject");
-        let path = self.root.join(&**bucket).join(&**key);
-        if reads && tokio::fs::metadata(path).await.is_ok_and(|m| m.is_dir()) {
-            return Err(s3_error!(NoSuchKey, "it is a folder"));
         }
         Ok(())
     }

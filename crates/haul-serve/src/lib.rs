@@ -7,7 +7,10 @@
 //! limits and no users; it listens where the caller says and nowhere else.
 
 mod credentials;
+mod files;
 mod folder;
+mod keys;
+mod listing;
 mod server;
 
 pub use credentials::Credentials;
