@@ -81,6 +81,18 @@ impl Server for HaulServe {
                 check: "copy of key with leading slash",
                 reason: "haul serve keeps keys as paths, and refuses this one",
             },
+            Limit {
+                check: "key with double slash",
+                reason: "haul serve keeps keys as paths, and refuses this one",
+            },
+            Limit {
+                check: "copy of key with double slash",
+                reason: "haul serve keeps keys as paths, and refuses this one",
+            },
+            Limit {
+                check: "tree with a key of almost 1,024 bytes",
+                reason: "haul serve names a file of attributes after the key, and refuses long ones",
+            },
         ]
     }
 }
