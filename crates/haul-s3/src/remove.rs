@@ -24,7 +24,7 @@ pub const DELETE_LIMIT: usize = 1000;
 /// A key, and which version of it.
 type Doomed = (String, Option<String>);
 
-/// Removes an object. S3 does not say whether there was one: see [`stat`].
+/// Removes an object. S3 does not say whether there was one: see [`stat`](crate::stat).
 pub async fn remove(client: &S3Client, object: &ObjectId) -> Result<()> {
     let at = client.at(&object.bucket).await;
     let request = at
