@@ -166,6 +166,9 @@ async fn as_many_requests_at_once_as_asked_for() {
 #[tokio::test]
 async fn transfers_share_the_requests() {
     let kit = Kit::with_concurrency(2).await;
+    // Long enough for the second to come while the first is there, however busy the machine is.
+    let delay = Fault::Delay(std::time::Duration::from_millis(50));
+    kit.server.faults().add(Rule::on(Op::GetObject).always().then(delay));
     let jobs = (0..4).map(|i| {
         let (object, _) = kit.object(&format!("k{i}"), 3 * PART);
         let to = kit.local(&format!("f{i}"));
