@@ -51,7 +51,7 @@ pub use gate::{Gate, GatePermit};
 pub use handle::TransferHandle;
 pub use limits::{Order, SourceLimits, TargetLimits};
 pub use listing::Listing;
-pub use location::{Location, ParseLocationError};
+pub use location::{Location, MAX_KEY, ParseLocationError};
 pub use meter::{Meter, MeterSnapshot};
 pub use outcome::{Change, Difference, InOrder, Link, Outcome, Settled, Skip, Summary, Tally};
 pub use payload::{Payload, PayloadReader};

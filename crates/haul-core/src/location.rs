@@ -32,6 +32,9 @@ pub enum Location {
     Http(String),
 }
 
+/// The longest key, in bytes (Amazon S3 User Guide, "Naming Amazon S3 objects").
+pub const MAX_KEY: usize = 1024;
+
 /// Why a text is not a location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -120,8 +123,7 @@ fn parse_s3(text: &str) -> Result<Location, ParseLocationError> {
     if bucket.len() > 255 || !bucket.bytes().all(fits) || bucket == "." || bucket == ".." {
         return Err(ParseLocationError::BadBucket(redact::for_display(bucket)));
     }
-    // 1,024 bytes: Amazon S3 User Guide, "Naming Amazon S3 objects".
-    if key.len() > 1024 {
+    if key.len() > MAX_KEY {
         return Err(ParseLocationError::LongKey(key.len()));
     }
     Ok(Location::S3 { bucket: bucket.to_owned(), key: key.to_owned() })

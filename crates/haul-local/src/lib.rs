@@ -28,7 +28,7 @@ pub use durable::{Durability, FsyncPolicy};
 pub use identity::Identity;
 pub use origin::{Origin, recall, recall_all, remember};
 pub use rename::{remove, rename};
-pub use root::DestinationRoot;
+pub use root::{DestinationRoot, name_beneath};
 pub use source::{LocalSource, content_type_of};
 pub use stdio::{PipeTarget, StdinSource};
 pub use target::LocalTarget;

@@ -44,6 +44,16 @@ pub(crate) struct Made {
     pub(crate) made: Vec<PathBuf>,
 }
 
+/// How messages call what is at `path` beneath `folder`. It is not joined: an absolute name would hide
+/// where it was going to.
+pub fn name_beneath(folder: &Path, path: &OsStr) -> String {
+    let folder = folder.to_string_lossy();
+    if folder == "." {
+        return path.to_string_lossy().into_owned();
+    }
+    format!("{}/{}", folder.trim_end_matches('/'), path.to_string_lossy())
+}
+
 impl DestinationRoot {
     /// Opens the folder at `path`, which is made if it is missing and `create` says so. A link as
     /// the root itself is followed: whoever named it knows where it leads.
@@ -75,12 +85,7 @@ impl DestinationRoot {
 
     /// How messages call what is at `path`.
     pub(crate) fn name_of(&self, path: &OsStr) -> String {
-        // Not joined: an absolute name would hide where it was going to.
-        let folder = self.path.to_string_lossy();
-        if folder == "." {
-            return path.to_string_lossy().into_owned();
-        }
-        format!("{}/{}", folder.trim_end_matches('/'), path.to_string_lossy())
+        name_beneath(&self.path, path)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -153,7 +153,8 @@ impl Haul {
     }
 }
 
-async fn through_instead(
+/// The detour through this machine when the store cannot make a copy, and a note that says so.
+pub(crate) async fn through_instead(
     engine: haul_core::Engine,
     job: Job,
     cx: JobContext,
@@ -162,7 +163,8 @@ async fn through_instead(
     cx.events.send(Event::Note {
         text: format!("the store cannot copy by itself ({}): copying through here", why.detail()),
     });
-    engine.run(job, cx).await
+    // Boxed: a transfer is a large future, and there may be many in flight.
+    Box::pin(engine.run(job, cx)).await
 }
 
 /// The object a location names, or an error when it names a bucket or none at all.

@@ -17,8 +17,8 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::Haul;
 use crate::compare::{self, Verdict};
-use crate::mover::Place;
 use crate::picks::{Origin, Pick};
+use crate::place::Place;
 
 type Turns = Arc<Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>>>;
 

@@ -34,6 +34,7 @@ mod manage;
 mod mover;
 mod options;
 mod picks;
+mod place;
 mod publish;
 mod reach;
 mod remove;

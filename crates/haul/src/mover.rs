@@ -4,67 +4,21 @@
 //! that the store copies by itself. Shared by cp, mv, sync and publish, so that a file moves alike
 //! whatever asked for it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use haul_core::handle::JobContext;
 use haul_core::{
-    Attributes, Change, Engine, EntryKind, Error, ErrorKind, Event, Job, Op, Outcome, RelPath,
-    Report, Result, Settled, Skip, Source, Target,
+    Attributes, Change, Engine, EntryKind, Error, ErrorKind, Job, Op, Outcome, Report, Result,
+    Settled, Skip, Source, Target,
 };
 use haul_http::{HttpClient, HttpSource};
-use haul_local::{DestinationRoot, Durability, LocalSource, LocalTarget};
+use haul_local::{Durability, LocalSource, LocalTarget};
 use haul_s3::{CopySpec, ObjectId, S3Client, S3Source, S3Target};
 
+use crate::copy::through_instead;
 use crate::dedupe::{Content, Dedupe, Hit};
 use crate::picks::{Origin, Pick};
-
-/// Where a tree goes.
-#[derive(Debug, Clone)]
-pub(crate) enum Place {
-    /// A folder of this machine; opened once, unless nothing is to be written.
-    Disk(PathBuf, Option<Arc<DestinationRoot>>),
-    /// A prefix in a store, with its slash.
-    Store { client: S3Client, bucket: String, prefix: String },
-}
-
-impl Place {
-    /// What a path below it is called.
-    pub(crate) fn name(&self, to: &RelPath) -> String {
-        match self {
-            // Not joined: an absolute name would hide where it was going to.
-            Self::Disk(root, _) if root.as_os_str() == "." => to.to_string(),
-            Self::Disk(root, _) => {
-                format!("{}/{to}", root.display().to_string().trim_end_matches('/'))
-            }
-            Self::Store { bucket, prefix, .. } => format!("s3://{bucket}/{prefix}{to}"),
-        }
-    }
-
-    /// The object that a path below it becomes.
-    pub(crate) fn object(&self, to: &RelPath) -> Result<ObjectId> {
-        let Self::Store { bucket, prefix, .. } = self else {
-            return Err(Error::new(ErrorKind::Invalid, Op::Begin, to, "it is no object"));
-        };
-        if to.is_root() {
-            let what = "it has no name of its own, and no key can be made for it";
-            return Err(Error::new(ErrorKind::Invalid, Op::Begin, self.name(to), what)
-                .with_hint("copy it alone, and name the destination in full"));
-        }
-        let Some(text) = to.to_str() else {
-            let what = "its name is not UTF-8, and S3 keys are";
-            return Err(Error::new(ErrorKind::Invalid, Op::Begin, self.name(to), what)
-                .with_hint("rename it, or copy it alone under another name"));
-        };
-        let key = format!("{prefix}{text}");
-        // 1,024 bytes: Amazon S3 User Guide, "Naming Amazon S3 objects".
-        if key.len() > 1024 {
-            let what = format!("the key would be {} bytes long, and S3 stops at 1,024", key.len());
-            return Err(Error::new(ErrorKind::Invalid, Op::Begin, self.name(to), what));
-        }
-        Ok(ObjectId::new(bucket, key))
-    }
-}
+use crate::place::Place;
 
 /// What all items of a job share.
 #[derive(Debug, Clone)]
@@ -204,18 +158,12 @@ impl Mover {
             match self.copy_object(client, (from, &object), shared.how.attributes.clone(), cx).await
             {
                 Err(e) if e.kind() == ErrorKind::Unsupported => {
-                    let text = format!(
-                        "the store cannot copy by itself ({}): copying through here",
-                        e.detail()
-                    );
-                    cx.events.send(Event::Note { text });
-                    let target = S3Target::new(client.clone(), object);
                     // Reading and writing must not wait for each other at one gate.
                     let source = S3Source::new(client.with_own_gate(), from.clone());
+                    let target = S3Target::new(client.clone(), object);
                     let attributes = shared.how.attributes.clone();
-                    return self
-                        .engine_run(Arc::new(source), Arc::new(target), attributes, cx)
-                        .await;
+                    let job = self.job(Arc::new(source), Arc::new(target), attributes);
+                    return through_instead(shared.engine.clone(), job, cx.clone(), &e).await;
                 }
                 copied => return copied,
             }
@@ -297,10 +245,14 @@ impl Mover {
         attributes: Attributes,
         cx: &JobContext,
     ) -> Result<Report> {
-        let How { overwrite, keep_times, .. } = self.0.how;
-        let job = Job { source, target, attributes, overwrite, expected_size: None, keep_times };
+        let job = self.job(source, target, attributes);
         // Boxed: a transfer is a large future, and there are many in flight.
         Box::pin(self.0.engine.clone().run(job, cx.clone())).await
+    }
+
+    fn job(&self, source: Arc<dyn Source>, target: Arc<dyn Target>, attributes: Attributes) -> Job {
+        let How { overwrite, keep_times, .. } = self.0.how;
+        Job { source, target, attributes, overwrite, expected_size: None, keep_times }
     }
 
     fn source(&self, pick: &Pick) -> Result<Arc<dyn Source>> {
@@ -340,12 +292,7 @@ impl Mover {
 
     async fn remove_source(&self, pick: &Pick, cx: &JobContext) -> Result<()> {
         match &pick.from {
-            Origin::File(path) => {
-                let (path, place) = (path.clone(), path.display().to_string());
-                let removed = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
-                let removed = removed.map_err(std::io::Error::other).flatten();
-                removed.map_err(|e| Error::io(Op::Remove, place, e))
-            }
+            Origin::File(path) => haul_local::remove(path).await,
             Origin::Object(object) => {
                 let Some(client) = &self.0.source else { return Ok(()) };
                 let policy = self.0.engine.options().retry;

@@ -7,9 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::stream::StreamExt as _;
 use haul_core::handle::JobContext;
-use haul_core::many::Item;
 use haul_core::{
     Change, Error, ErrorKind, Link, Location, Op, Outcome, Result, Settled, Skip, Summary,
     TransferHandle,
@@ -19,8 +17,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::compare::{self, Verdict};
 use crate::mover::{How, Mover};
-use crate::picks::{Origin, Pick, Picked, Rules, picks, refuse_collisions};
-use crate::tree::{Task, counted, done, summary};
+use crate::picks::{Origin, Pick, Rules, refuse_collisions};
+use crate::tree::{Task, done, summary, tasks};
 use crate::{Haul, LinkStyle, PublishRequest};
 
 /// What stays as it is in the path of a link (RFC 3986, unreserved, and the slash).
@@ -75,11 +73,7 @@ impl Haul {
         Ok(TransferHandle::start(&self.cancel, |cx| async move {
             let started = Instant::now();
             refuse_collisions(&engine, &cx, &roots, &rules).await?;
-            let items = picks(&engine, &cx, roots, rules).map(|picked| match picked {
-                Picked::Item(pick) => Item::one(pick.entry.size, Task::Do(pick)),
-                Picked::Problem(e) => Item::one(0, Task::Failed(e)),
-            });
-            let (items, jobs) = jobs.settle(counted(items, &cx)).await;
+            let (items, jobs) = jobs.settle(tasks(&engine, &cx, roots, rules)).await;
             let work = move |task: Task<Box<Pick>>, cx| {
                 let publisher = publisher.clone();
                 async move { vec![done(task, |pick| publisher.settle(*pick, cx)).await] }

@@ -3,7 +3,7 @@
 //! Owns the batches: a store removes up to 1,000 keys by one request, and each key is settled by
 //! itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,24 +18,16 @@ use haul_local::DestinationRoot;
 use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister};
 
 use crate::picks::{Origin, Pick, Picked, Rules, picks};
+use crate::place::Place;
 use crate::roots::{Kind, Root};
 use crate::tree::summary;
 use crate::{Haul, RemoveRequest};
-
-/// Where things are removed.
-#[derive(Debug, Clone)]
-pub(crate) enum Removal {
-    /// Keys below a prefix.
-    Keys { client: S3Client, bucket: String, prefix: String },
-    /// Files and links below a folder; without a root nothing is removed, only told.
-    Files { folder: PathBuf, root: Option<Arc<DestinationRoot>> },
-}
 
 /// Removes by batches.
 #[derive(Debug, Clone)]
 pub(crate) struct Remover {
     engine: Engine,
-    target: Removal,
+    target: Place,
     dry_run: bool,
 }
 
@@ -43,7 +35,7 @@ pub(crate) struct Remover {
 pub(crate) type Doomed = (RelPath, Option<String>);
 
 impl Remover {
-    pub(crate) fn new(engine: &Engine, target: Removal, dry_run: bool) -> Self {
+    pub(crate) fn new(engine: &Engine, target: Place, dry_run: bool) -> Self {
         Self { engine: engine.clone(), target, dry_run }
     }
 
@@ -84,19 +76,12 @@ impl Remover {
             settled.push(match item {
                 Ok((path, _)) => {
                     let outcome = outcomes.next().unwrap_or(Outcome::Removed);
-                    Settled::new(self.name(&path), "", outcome)
+                    Settled::new(self.target.name(&path), "", outcome)
                 }
                 Err(e) => Settled::new(e.location().to_owned(), "", Outcome::Failed(e)),
             });
         }
         settled
-    }
-
-    fn name(&self, path: &RelPath) -> String {
-        match &self.target {
-            Removal::Keys { bucket, prefix, .. } => format!("s3://{bucket}/{prefix}{path}"),
-            Removal::Files { folder, .. } => folder.join(path.as_os_str()).display().to_string(),
-        }
     }
 
     /// An outcome for each, in order.
@@ -105,12 +90,12 @@ impl Remover {
             return doomed.iter().map(|_| Outcome::Would(Change::Remove)).collect();
         }
         match &self.target {
-            Removal::Keys { client, bucket, prefix } => {
+            Place::Store { client, bucket, prefix } => {
                 let key = |(path, version): &Doomed| (format!("{prefix}{path}"), version.clone());
                 let keys: Vec<_> = doomed.iter().map(key).collect();
                 self.remove_keys(client, bucket, &keys, cx).await
             }
-            Removal::Files { root, .. } => {
+            Place::Disk(_, root) => {
                 let mut outcomes = Vec::with_capacity(doomed.len());
                 for (path, _) in doomed {
                     outcomes.push(remove_file(root.as_ref(), path).await);
@@ -226,7 +211,7 @@ impl Removing<'_> {
             }
             _ => String::new(),
         };
-        let target = Removal::Keys { client: self.client.clone(), bucket, prefix: String::new() };
+        let target = Place::Store { client: self.client.clone(), bucket, prefix: String::new() };
         let remover = Remover::new(self.engine, target, self.request.dry_run);
         if self.request.all_versions {
             for whose in whose_versions(&root.kind) {

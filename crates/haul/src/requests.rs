@@ -169,7 +169,7 @@ pub enum LinkStyle {
 }
 
 /// The longest life of a presigned link, and the default (S3 API reference, "X-Amz-Expires").
-pub const MAX_LINK: Duration = Duration::from_hours(7 * 24);
+pub const MAX_LINK: Duration = haul_s3::LONGEST_LINK;
 
 /// Files to upload where they differ, with a link for each: `publish`.
 #[derive(Debug, Clone)]

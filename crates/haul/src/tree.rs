@@ -11,12 +11,14 @@ use futures::stream::{self, Stream, StreamExt as _};
 use haul_core::handle::JobContext;
 use haul_core::many::Item;
 use haul_core::{
-    Error, ErrorKind, Location, Op, Outcome, RelPath, Result, Settled, Summary, TransferHandle,
+    Engine, Error, ErrorKind, Location, Op, Outcome, RelPath, Result, Settled, Summary,
+    TransferHandle,
 };
 use haul_local::{DestinationRoot, FsyncPolicy, Symlinks};
 
-use crate::mover::{How, Mover, Place, Shared};
+use crate::mover::{How, Mover, Shared};
 use crate::picks::{Pick, Picked, Rules, picks, refuse_collisions};
+use crate::place::Place;
 use crate::roots::{Kind, Root, ends_in_slash};
 use crate::{Haul, Jobs, TreeRequest};
 
@@ -68,12 +70,7 @@ impl Haul {
             refuse_collisions(&engine, &cx, &roots, &rules).await?;
             let emptied = emptied_folders(&roots, &shared.how);
             let mover = Mover(Arc::new(shared.opened().await?));
-            let items = picks(&engine, &cx, roots, rules);
-            let items = items.map(move |picked| match picked {
-                Picked::Item(pick) => Item::one(pick.entry.size, Task::Do(pick)),
-                Picked::Problem(e) => Item::one(0, Task::Failed(e)),
-            });
-            let (items, jobs) = jobs.settle(counted(items, &cx)).await;
+            let (items, jobs) = jobs.settle(tasks(&engine, &cx, roots, rules)).await;
             let work = move |task: Task<Box<Pick>>, cx| {
                 let mover = mover.clone();
                 async move { vec![done(task, |pick| mover.settle(*pick, cx)).await] }
@@ -106,17 +103,12 @@ impl Haul {
 
     /// The place that a location names, not opened yet.
     pub(crate) async fn place(&self, to: Location) -> Result<Place> {
-        match to {
-            Location::Local(path) => Ok(Place::Disk(path, None)),
-            Location::S3 { bucket, key } => {
-                let prefix = if key.is_empty() || key.ends_with('/') { key } else { key + "/" };
-                Ok(Place::Store { client: self.dest_client().await?, bucket, prefix })
-            }
-            to => {
-                let what = "many files need a folder, a bucket or a prefix to go to";
-                Err(Error::new(ErrorKind::Invalid, Op::Open, to, what))
-            }
-        }
+        let store = matches!(to, Location::S3 { .. });
+        let client = if store { Some(self.dest_client().await?) } else { None };
+        Place::of(&to, client).ok_or_else(|| {
+            let what = "many files need a folder, a bucket or a prefix to go to";
+            Error::new(ErrorKind::Invalid, Op::Open, to, what)
+        })
     }
 
     /// What the items of a job share.
@@ -197,11 +189,25 @@ fn workers_for(sizes: impl Iterator<Item = u64>) -> usize {
     if count > 1 && total / count < 10_000_000 { 8 } else { 4 }
 }
 
-/// Adds what is found to the bytes to move.
-pub(crate) fn counted<T>(
-    items: impl Stream<Item = Item<T>>,
+/// What is picked, as work for many: counted, and with what could not be listed among it.
+pub(crate) fn tasks(
+    engine: &Engine,
     cx: &JobContext,
-) -> impl Stream<Item = Item<T>> {
+    roots: Vec<Root>,
+    rules: Rules,
+) -> impl Stream<Item = Item<Task<Box<Pick>>>> + Send + use<> {
+    let items = picks(engine, cx, roots, rules).map(|picked| match picked {
+        Picked::Item(pick) => Item::one(pick.entry.size, Task::Do(pick)),
+        Picked::Problem(e) => Item::one(0, Task::Failed(e)),
+    });
+    counted(items, cx)
+}
+
+/// Adds what is found to the bytes to move.
+pub(crate) fn counted<T, S: Stream<Item = Item<T>>>(
+    items: S,
+    cx: &JobContext,
+) -> impl Stream<Item = Item<T>> + use<T, S> {
     let meter = Arc::clone(&cx.meter);
     items.inspect(move |item| meter.add_total(item.size))
 }

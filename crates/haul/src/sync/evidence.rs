@@ -8,13 +8,13 @@ use std::time::SystemTime;
 use haul_core::handle::JobContext;
 use haul_core::{Difference, Entry, EntryKind, Outcome, RelPath, Result, Settled, Verified};
 use haul_local::recall_all;
-use haul_s3::ObjectId;
 
-use super::{Pairs, Tree};
+use super::Pairs;
 use crate::Compare;
 use crate::compare::{self, Verdict};
 use crate::join::Step;
 use crate::picks::{Origin, Pick};
+use crate::place::Place;
 
 /// What the listings alone tell about a pair.
 pub(super) enum Glance {
@@ -49,15 +49,15 @@ impl Pairs {
         let not_older = match (source.modified, dest.modified) {
             // The same second, for a store that knows only seconds, decides nothing: a file may have
             // been edited in the second in which it was uploaded.
-            (Some(source), Some(dest)) if matches!(inner.to, Tree::Store { .. }) => {
+            (Some(source), Some(dest)) if matches!(inner.to(), Place::Store { .. }) => {
                 dest > truncated(source, dest) || dest == source
             }
             (Some(source), Some(dest)) => dest >= truncated(source, dest),
             _ => false,
         };
-        match (&inner.from, &inner.to) {
+        match (&inner.from, inner.to()) {
             _ if not_older => Glance::Same,
-            (Tree::Store { .. }, Tree::Store { .. }) => {
+            (Place::Store { .. }, Place::Store { .. }) => {
                 let verdict = compare::etags(source.etag.as_deref(), dest.etag.as_deref());
                 match verdict {
                     Some(Verdict::Same(_)) => Glance::Same,
@@ -65,10 +65,10 @@ impl Pairs {
                 }
             }
             // The object may carry the file's own time, older than the upload.
-            (Tree::Disk(_), Tree::Store { .. }) | (Tree::Store { .. }, Tree::Disk(_)) => {
+            (Place::Disk(..), Place::Store { .. }) | (Place::Store { .. }, Place::Disk(..)) => {
                 Glance::Look
             }
-            (Tree::Disk(_), Tree::Disk(_)) => Glance::Differs,
+            (Place::Disk(..), Place::Disk(..)) => Glance::Differs,
         }
     }
 
@@ -82,12 +82,11 @@ impl Pairs {
         let inner = &*self.0;
         let differs = Verdict::Differs(Difference::Content);
         let same = Verdict::Same(Verified::Size);
-        let (client, object, file_time) = match (&pick.from, &inner.to) {
-            (Origin::File(_), Tree::Store { client, bucket, prefix }) => {
-                let key = format!("{prefix}{}", pick.to);
-                (client, ObjectId::new(bucket, key), pick.entry.modified)
+        let (client, object, file_time) = match (&pick.from, inner.to()) {
+            (Origin::File(_), Place::Store { client, .. }) => {
+                (client, inner.to().object(&pick.to)?, pick.entry.modified)
             }
-            (Origin::Object(object), Tree::Disk(root)) => {
+            (Origin::Object(object), Place::Disk(root, _)) => {
                 let path = root.join(pick.to.as_os_str());
                 let remembered = recall_all(vec![path]).await?.pop().flatten();
                 if remembered.is_some() && remembered == pick.entry.etag {
@@ -98,7 +97,7 @@ impl Pairs {
             }
             _ => return Ok(differs),
         };
-        let info = compare::look(&inner.engine, cx, client, &object).await?;
+        let info = compare::look(inner.engine(), cx, client, &object).await?;
         let kept = info.kept_modified();
         let equal = match kept {
             Some(_) => equal_times(kept, file_time),
@@ -110,29 +109,29 @@ impl Pairs {
 
     pub(super) async fn same_content(&self, pick: &Pick, cx: &JobContext) -> Result<Verdict> {
         let inner = &*self.0;
-        match (&pick.from, &inner.to) {
-            (Origin::File(a), Tree::Disk(root)) => {
+        match (&pick.from, inner.to()) {
+            (Origin::File(a), Place::Disk(root, _)) => {
                 compare::files(cx, a, &root.join(pick.to.as_os_str())).await
             }
-            (Origin::File(path), Tree::Store { client, .. }) => {
-                let object = inner.mover.0.to.object(&pick.to)?;
-                let info = compare::look(&inner.engine, cx, client, &object).await?;
-                compare::file_with_object(&inner.engine, cx, path, (client, &object, &info)).await
+            (Origin::File(path), Place::Store { client, .. }) => {
+                let object = inner.to().object(&pick.to)?;
+                let info = compare::look(inner.engine(), cx, client, &object).await?;
+                compare::file_with_object(inner.engine(), cx, path, (client, &object, &info)).await
             }
             (Origin::Object(object), to) => {
                 let Some(client) = &inner.mover.0.source else {
                     return Ok(Verdict::Differs(Difference::Content));
                 };
-                let info = compare::look(&inner.engine, cx, client, object).await?;
+                let info = compare::look(inner.engine(), cx, client, object).await?;
                 match to {
-                    Tree::Disk(root) => {
+                    Place::Disk(root, _) => {
                         let path = root.join(pick.to.as_os_str());
                         let theirs = (client, object, &info);
-                        compare::file_with_object(&inner.engine, cx, &path, theirs).await
+                        compare::file_with_object(inner.engine(), cx, &path, theirs).await
                     }
-                    Tree::Store { client, .. } => {
-                        let other = inner.mover.0.to.object(&pick.to)?;
-                        let other = compare::look(&inner.engine, cx, client, &other).await?;
+                    Place::Store { client, .. } => {
+                        let other = inner.to().object(&pick.to)?;
+                        let other = compare::look(inner.engine(), cx, client, &other).await?;
                         Ok(compare::objects(&info, &other))
                     }
                 }
@@ -148,7 +147,7 @@ impl Pairs {
             Step::Source(e) | Step::Dest(e) | Step::Both(e, _) => e.path.clone(),
             Step::Unlisted(e) => RelPath::new(e.location()),
         };
-        let (from, to) = (inner.from.origin(&path).to_string(), inner.mover.0.to.name(&path));
+        let (from, to) = (inner.from.origin(&path).to_string(), inner.to().name(&path));
         let outcome = match step {
             Step::Source(_) => Outcome::Differs(Difference::MissingAtDestination),
             Step::Dest(_) => Outcome::Differs(Difference::MissingAtSource),

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use haul_core::handle::JobContext;
 use haul_core::{Error, ErrorKind, Op, Result};
 
-use super::{Pairs, Tree};
+use super::Pairs;
 use crate::SyncRequest;
-use crate::mover::Place;
-use crate::remove::{Removal, Remover};
+use crate::place::Place;
+use crate::remove::Remover;
 use crate::spill::Spill;
 
 /// What is to be removed at the end, and whether it may be.
@@ -58,7 +58,7 @@ impl Pairs {
             return refuse(ErrorKind::Io, what, "what was not seen might be taken for gone");
         }
         // A prefix that does not exist looks like an empty one.
-        let nameable = matches!(&self.0.from, Tree::Store { prefix, .. } if !prefix.is_empty());
+        let nameable = matches!(&self.0.from, Place::Store { prefix, .. } if !prefix.is_empty());
         if nameable && request.max_delete.is_none() && !plan.found.load(Ordering::Relaxed) {
             let what = format!("nothing was removed: {} has nothing in it", request.from);
             let hint = "is it spelled right? --max-delete N removes up to N all the same";
@@ -73,18 +73,8 @@ impl Pairs {
             std::mem::replace(&mut *spill, Spill::new())
         };
         let inner = &*self.0;
-        let target = match (&inner.to, &inner.mover.0.to) {
-            (Tree::Store { client, bucket, prefix }, _) => Removal::Keys {
-                client: client.clone(),
-                bucket: bucket.clone(),
-                prefix: prefix.clone(),
-            },
-            (Tree::Disk(path), Place::Disk(_, root)) => {
-                Removal::Files { folder: path.clone(), root: root.clone() }
-            }
-            _ => return Ok(()),
-        };
-        let remover = Remover::new(&inner.engine, target, inner.dry_run);
+        let dry_run = inner.mover.0.how.dry_run;
+        let remover = Remover::new(inner.engine(), inner.to().clone(), dry_run);
         remover.run(removals.into_stream()?, cx).await
     }
 }

@@ -6,7 +6,6 @@
 mod evidence;
 mod leftover;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -15,64 +14,20 @@ use futures::stream::{self, Stream, StreamExt as _};
 use haul_core::handle::JobContext;
 use haul_core::many::Item;
 use haul_core::{
-    Engine, Entry, EntryKind, Error, ErrorKind, Location, Op, Outcome, RelPath, Result, Settled,
-    Skip, Summary, TransferHandle,
+    Engine, Entry, EntryKind, Error, ErrorKind, Location, Op, Outcome, Result, Settled, Skip,
+    Summary, TransferHandle,
 };
-use haul_local::{Symlinks, WalkOptions, Walker};
-use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister};
+use haul_local::{Symlinks, WalkOptions};
 
 use self::evidence::Glance;
 use self::leftover::Plan;
 use crate::compare::Verdict;
 use crate::join::{Join, Side, Step};
 use crate::mover::{How, Mover};
-use crate::picks::{Origin, Pick, Rules};
+use crate::picks::{Pick, Rules};
+use crate::place::Place;
 use crate::tree::{Task, contains, counted, done, summary};
 use crate::{Compare, Haul, Selection, SyncRequest};
-
-/// A tree that can be listed.
-#[derive(Debug, Clone)]
-pub(crate) enum Tree {
-    Disk(PathBuf),
-    Store { client: S3Client, bucket: String, prefix: String },
-}
-
-impl Tree {
-    fn of(location: Location, client: Option<S3Client>) -> Result<Self> {
-        match (location, client) {
-            (Location::Local(path), _) => Ok(Self::Disk(path)),
-            (Location::S3 { bucket, key }, Some(client)) => {
-                let prefix = if key.is_empty() || key.ends_with('/') { key } else { key + "/" };
-                Ok(Self::Store { client, bucket, prefix })
-            }
-            (location, _) => {
-                let what = "it cannot be listed: a folder, a bucket or a prefix is needed";
-                Err(Error::new(ErrorKind::Invalid, Op::List, location, what))
-            }
-        }
-    }
-
-    fn side(&self, engine: &Engine, cx: &JobContext, walk: WalkOptions, dest: bool) -> Side {
-        let listing = match self {
-            Self::Disk(path) => engine.listing(Box::new(Walker::new(path.clone(), walk)), cx),
-            Self::Store { client, bucket, prefix } => {
-                let mut spec = ListSpec::new(bucket.clone(), prefix.clone());
-                spec.require_order = true;
-                engine.listing(Box::new(S3Lister::new(client.clone(), spec)), cx)
-            }
-        };
-        Side::new(listing, dest && matches!(self, Self::Disk(_)))
-    }
-
-    fn origin(&self, path: &RelPath) -> Origin {
-        match self {
-            Self::Disk(root) => Origin::File(root.join(path.as_os_str())),
-            Self::Store { bucket, prefix, .. } => {
-                Origin::Object(ObjectId::new(bucket, format!("{prefix}{path}")))
-            }
-        }
-    }
-}
 
 /// One pair to work on.
 #[derive(Debug)]
@@ -85,12 +40,10 @@ pub(crate) struct Pair {
 struct Pairs(Arc<PairsInner>);
 
 struct PairsInner {
-    engine: Engine,
-    from: Tree,
-    to: Tree,
+    from: Place,
     compare: Compare,
+    /// Moves what differs. It knows the other side, and whether this is a dry run.
     mover: Mover,
-    dry_run: bool,
 }
 
 impl Haul {
@@ -156,10 +109,13 @@ impl Haul {
     }
 
     async fn pairs(&self, request: &SyncRequest) -> Result<Pairs> {
-        let store = |l: &Location| matches!(l, Location::S3 { .. });
-        let source = if store(&request.from) { Some(self.source_client().await?) } else { None };
-        let dest = if store(&request.to) { Some(self.dest_client().await?) } else { None };
+        let store = matches!(request.from, Location::S3 { .. });
+        let source = if store { Some(self.source_client().await?) } else { None };
         let place = self.place(request.to.clone()).await?;
+        let from = Place::of(&request.from, source.clone()).ok_or_else(|| {
+            let what = "it cannot be listed: a folder, a bucket or a prefix is needed";
+            Error::new(ErrorKind::Invalid, Op::List, &request.from, what)
+        })?;
         let dedupe = self.dedupe(request.dedupe.as_deref(), &place);
         let how = How {
             attributes: request.attributes.clone(),
@@ -172,14 +128,17 @@ impl Haul {
         let select = Selection { symlinks: request.symlinks, ..Selection::default() };
         let rules = Rules::new(&select, true, source.clone());
         let mover = Mover(Arc::new(self.shared(&rules, place, how, dedupe).opened().await?));
-        Ok(Pairs(Arc::new(PairsInner {
-            engine: self.engine.clone(),
-            from: Tree::of(request.from.clone(), source)?,
-            to: Tree::of(request.to.clone(), dest)?,
-            compare: request.compare,
-            mover,
-            dry_run: request.dry_run,
-        })))
+        Ok(Pairs(Arc::new(PairsInner { from, compare: request.compare, mover })))
+    }
+}
+
+impl PairsInner {
+    fn to(&self) -> &Place {
+        &self.mover.0.to
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.mover.0.engine
     }
 }
 
@@ -192,7 +151,7 @@ impl Pairs {
         anything: Arc<AtomicBool>,
     ) -> impl Stream<Item = Result<Step>> + Send + use<> {
         let inner = &*self.0;
-        let to_disk = matches!(inner.to, Tree::Disk(_));
+        let to_disk = matches!(inner.to(), Place::Disk(..));
         let walk = |symlinks| {
             let empty_folders = to_disk || request.empty_folders;
             let mut walk = WalkOptions { symlinks, empty_folders, ..WalkOptions::default() };
@@ -202,10 +161,10 @@ impl Pairs {
             }
             walk
         };
-        let from = inner.from.side(&inner.engine, cx, walk(request.symlinks), false);
-        let from = from.telling(anything);
+        let from = inner.from.listing(inner.engine(), cx, walk(request.symlinks));
+        let from = Side::new(from, false).telling(anything);
         // Links at the destination are what they are: never a way out of it.
-        let dest = inner.to.side(&inner.engine, cx, walk(Symlinks::Keep), true);
+        let dest = Side::new(inner.to().listing(inner.engine(), cx, walk(Symlinks::Keep)), to_disk);
         let join = Join::new(from, dest, request.filter.clone(), request.shard);
         let folders = to_disk || request.empty_folders;
         let steps = stream::unfold(Some(join), |join| async move {
@@ -279,7 +238,7 @@ impl Pairs {
                 Err(e) => Some(Outcome::Failed(e)),
             };
             if let Some(outcome) = outcome {
-                let (from, to) = (pick.from.to_string(), inner.mover.0.to.name(&pick.to));
+                let (from, to) = (pick.from.to_string(), inner.to().name(&pick.to));
                 return Settled::new(from, to, outcome).sized(pick.entry.size);
             }
         }
