@@ -8,13 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::{Error, ErrorKind, Gate, Op, Result, Retry, stall};
-use haul_net::{NetOptions, Pools};
+use haul_net::{Incoming, NetOptions, PayloadBody, Pools, Proxies};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, USER_AGENT};
 use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
 
 use crate::address::Address;
-use crate::body::RequestBody;
 use crate::error::broken;
 
 /// Settings of a client.
@@ -40,7 +38,7 @@ impl Default for HttpOptions {
 /// the client is made. A proxy is spoken to in plain HTTP; other kinds are refused with an error.
 #[derive(Clone)]
 pub struct HttpClient {
-    pools: Pools<RequestBody>,
+    pools: Pools<PayloadBody>,
     pub(crate) gate: Gate,
     pub(crate) options: Arc<HttpOptions>,
 }
@@ -84,7 +82,7 @@ impl HttpClient {
         &self,
         op: Op,
         address: &Address,
-        request: Request<RequestBody>,
+        request: Request<PayloadBody>,
     ) -> Result<Response<Incoming>> {
         self.pools.send(request).await.map_err(|e| broken(op, address, e))
     }
@@ -118,7 +116,6 @@ mod tests {
     use super::*;
     use crate::HttpSource;
     use haul_core::{Opened, Source as _};
-    use haul_net::Proxies;
     use haul_testkit::http::HttpServer;
 
     fn client(proxy: &str) -> HttpClient {

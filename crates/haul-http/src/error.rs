@@ -8,12 +8,11 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use haul_core::{Error, ErrorKind, Op, Retry};
+use haul_net::{Incoming, drain};
 use http::header::{DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::address::{Address, Signed};
-use haul_net::drain;
 
 /// Understands an answer that is not the one that was hoped for.
 pub(crate) async fn refusal(op: Op, address: &Address, answer: Response<Incoming>) -> Error {

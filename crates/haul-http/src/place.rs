@@ -7,14 +7,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use haul_core::{Error, ErrorKind, Op, Result};
+use haul_net::{Incoming, PayloadBody, drain};
 use http::header::LOCATION;
 use http::{HeaderMap, Method, Response};
-use hyper::body::Incoming;
 
 use crate::address::Address;
-use crate::body::RequestBody;
 use crate::client::HttpClient;
-use haul_net::drain;
 
 /// How many redirects are followed in a row: half of what the Fetch standard and wget allow,
 /// and more than an honest server needs.
@@ -62,7 +60,7 @@ impl Place {
                 all.extend(headers.clone());
             }
             let request = request
-                .body(RequestBody::None)
+                .body(PayloadBody::none())
                 .map_err(|e| Error::new(ErrorKind::Invalid, op, self.origin.shown(), e))?;
             let answer = self.client.send(op, &address, request).await?;
             if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {

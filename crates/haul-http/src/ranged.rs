@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use haul_core::{Body, ByteRange, Error, ErrorKind, Meta, Op, ReadAt, Result};
+use haul_net::Incoming;
 use http::header::{IF_MATCH, RANGE};
 use http::{HeaderMap, HeaderValue};
-use hyper::body::Incoming;
 
 use crate::answer::{Stamp, content_range, length};
 use crate::body::exactly;

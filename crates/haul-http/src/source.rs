@@ -11,9 +11,9 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::source::StreamMeta;
 use haul_core::{ByteRange, Meta, Op, Opened, Result, Source, SourceLimits, Validator};
+use haul_net::Incoming;
 use http::header::RANGE;
 use http::{HeaderMap, HeaderValue, Response};
-use hyper::body::Incoming;
 
 use crate::address::Address;
 use crate::answer::{self, Stamp};

@@ -11,15 +11,14 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::source::StreamMeta;
 use haul_core::{ByteRange, Error, ErrorKind, Op, ReadStream, Result};
+use haul_net::{Incoming, next_bytes};
 use http::header::{IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Response};
-use hyper::body::Incoming;
 
 use crate::address::Address;
 use crate::answer::{self, Stamp};
 use crate::error::{broken, nonsense, refusal};
 use crate::place::Place;
-use haul_net::next_bytes;
 
 /// An answer that is read once.
 #[derive(Debug)]

@@ -20,10 +20,9 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::address::{Address, Signed};
-use crate::body::RequestBody;
 use crate::client::HttpClient;
 use crate::error::refusal;
-use haul_net::drain;
+use haul_net::{PayloadBody, drain};
 
 /// A URL to write.
 #[derive(Clone)]
@@ -148,7 +147,7 @@ impl Put {
         if let Some(all) = request.headers_mut() {
             all.extend(self.headers.clone());
         }
-        let (body, slot) = RequestBody::of(payload);
+        let (body, slot) = PayloadBody::of(payload);
         let request = request
             .body(body)
             .map_err(|e| Error::new(ErrorKind::Invalid, Op::Write, self.address.shown(), e))?;

@@ -45,8 +45,8 @@ impl Transport {
     fn through(&self, proxy: &Intercept, to: Uri) -> BoxFuture<'static, Result<Conn, BoxError>> {
         if proxy.uri().scheme_str() != Some("http") {
             let scheme = proxy.uri().scheme_str().unwrap_or("a proxy without scheme");
-            let what = format!("proxies with {scheme}:// are not supported (http:// is)");
-            return Box::pin(std::future::ready(Err(what.into())));
+            let refused = UnknownProxy(scheme.to_owned());
+            return Box::pin(std::future::ready(Err(refused.into())));
         }
         if to.scheme_str() == Some("http") {
             let connecting = self.tcp.clone().call(proxy.uri().clone());
@@ -82,6 +82,11 @@ impl Service<Uri> for Transport {
 /// A connector that may not take for ever.
 #[derive(Clone)]
 pub(crate) struct Timed<C>(pub(crate) C, pub(crate) Duration);
+
+/// A proxy that is not spoken to in plain HTTP: passing it by would be worse than refusing it.
+#[derive(Debug, thiserror::Error)]
+#[error("proxies with {0}:// are not supported (http:// is)")]
+pub(crate) struct UnknownProxy(String);
 
 /// A connection that took longer than this.
 #[derive(Debug)]

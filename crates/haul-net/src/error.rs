@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use haul_core::{Error, ErrorKind, Op, Retry};
 use hyper_util::client::legacy;
 
-use crate::connect::TooSlow;
+use crate::connect::{TooSlow, UnknownProxy};
 
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ pub fn undelivered(op: Op, location: &str, e: &(dyn StdError + 'static)) -> Erro
         return make(ErrorKind::AccessDenied, "the proxy wants a user and a password")
             .with_hint("they go into HTTPS_PROXY, before the host: USER:PASSWORD@HOST");
     }
-    if find("are not supported") {
+    if causes(e).any(<dyn StdError>::is::<UnknownProxy>) {
         return make(ErrorKind::Unsupported, &root_cause(e)).with_hint("HTTPS_PROXY, NO_PROXY");
     }
     let no_connection = |detail: &str| make(ErrorKind::Connect, detail).with_retry(Retry::Backoff);

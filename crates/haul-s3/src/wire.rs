@@ -16,9 +16,10 @@ use haul_core::{
     Algorithm, Body, ByteRange, ChunkSpec, Committed, Error, ErrorKind, GatePermit, Op, Payload,
     Receipt, Result, Retry, Sums, UploadSpec, Verified,
 };
+use haul_net::{FailureSlot, PayloadBody};
 
 use crate::ObjectId;
-use crate::body::{FailureSlot, body_of, stream_of};
+use crate::body::stream_of;
 use crate::checksum::encode;
 use crate::client::{At, S3Client};
 use crate::error::Failure;
@@ -179,9 +180,11 @@ async fn put(
             .map_err(|e| Error::from(at.no_credentials(Op::Write, &location, e)))?,
         None => None,
     };
-    let (body, slot) = match signed {
-        Some(bytes) => (SdkBody::from(bytes), FailureSlot::default()),
-        None => body_of(payload),
+    let (body, slot) = if let Some(bytes) = signed {
+        (SdkBody::from(bytes), FailureSlot::default())
+    } else {
+        let (body, slot) = PayloadBody::of(payload);
+        (SdkBody::from_body_1_x(body), slot)
     };
     let sent = match prepared {
         Some(request) => stored(at.sent(Op::Write, &location, request.map(|()| body))).await,
