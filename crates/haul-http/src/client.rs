@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::{Error, ErrorKind, Gate, Op, Result, Retry, stall};
-use haul_net::{Incoming, NetOptions, PayloadBody, Pools, Proxies};
+use haul_net::{Incoming, NetOptions, PayloadBody, Pools};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, USER_AGENT};
 use http::{HeaderValue, Request, Response};
 
@@ -116,6 +116,7 @@ mod tests {
     use super::*;
     use crate::HttpSource;
     use haul_core::{Opened, Source as _};
+    use haul_net::Proxies;
     use haul_testkit::http::HttpServer;
 
     fn client(proxy: &str) -> HttpClient {
