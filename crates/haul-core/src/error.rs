@@ -108,6 +108,12 @@ pub enum Op {
     Compare,
     /// Moving.
     Move,
+    /// Offering something to peers.
+    Share,
+    /// Taking something from a peer.
+    Receive,
+    /// Reaching a peer.
+    Connect,
 }
 
 impl Op {
@@ -131,6 +137,9 @@ impl Op {
             Self::Presign => "make a link to",
             Self::Compare => "compare",
             Self::Move => "move",
+            Self::Share => "share",
+            Self::Receive => "receive",
+            Self::Connect => "reach",
         }
     }
 }

@@ -3,13 +3,14 @@
 //! Owns the event types. Bytes are the [`Meter`]'s; the number of events is in the order of items
 //! plus retries, never of bytes.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::meter::Meter;
-use crate::outcome::Settled;
+use crate::outcome::{Link, Settled};
 use crate::report::Report;
 
 /// One thing that happened.
@@ -52,6 +53,76 @@ pub enum Event {
     },
     /// Guaranteed for every item of a job of many, in no order of items: it is over.
     Settled(Box<Settled>),
+    /// Guaranteed, once, for a job that shares: whoever has the ticket can have what is shared. A
+    /// secret, so `Debug` hides it.
+    Ticket(Link),
+    /// Something about a peer, by its number in the job, from 0. `Joined` is its first event and
+    /// `Left` its last, both guaranteed.
+    Peer {
+        /// The peer's number in the job.
+        peer: u64,
+        /// What happened.
+        event: PeerEvent,
+    },
+}
+
+/// Something about a peer of a job that shares or receives.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PeerEvent {
+    /// It is connected.
+    Joined {
+        /// The beginning of its key, as messages call it.
+        name: String,
+        /// The way to it.
+        route: Route,
+        /// What it has, of what it wants: `landed` is what it says it has verified and written.
+        meter: Arc<Meter>,
+    },
+    /// Ephemeral: the way to it is another now.
+    Moved(Route),
+    /// It is gone.
+    Left(PeerEnd),
+}
+
+/// The way to a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Route {
+    /// Not known yet.
+    Unknown,
+    /// Straight to an address.
+    Direct(String),
+    /// Through a relay, which sees who talks to whom and how much, and nothing of what.
+    Relay(String),
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("connecting"),
+            Self::Direct(address) => write!(f, "direct, {address}"),
+            Self::Relay(url) => write!(f, "through relay {url}"),
+        }
+    }
+}
+
+/// How a peer's visit ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerEnd {
+    /// It has everything, verified and written.
+    Finished {
+        /// Files that it took or had.
+        files: u64,
+    },
+    /// It said that some of it failed on its side.
+    Partial {
+        /// Files that failed.
+        failed: u64,
+    },
+    /// It went away before it had everything.
+    Gone,
 }
 
 /// Where events go. Sending never waits and never fails: nobody has to listen.

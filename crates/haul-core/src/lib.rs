@@ -46,7 +46,7 @@ pub use checksum::{Algorithm, Algorithms, Checksum, Sums};
 pub use engine::{Engine, EngineOptions, Leftover};
 pub use entry::{Entry, EntryKind, Lister, Page, RelPath, UnsafeName};
 pub use error::{Error, ErrorKind, Op, Result, Retry};
-pub use event::{Event, EventSender};
+pub use event::{Event, EventSender, PeerEnd, PeerEvent, Route};
 pub use gate::{Gate, GatePermit};
 pub use handle::TransferHandle;
 pub use limits::{Order, SourceLimits, TargetLimits};

@@ -84,6 +84,15 @@ impl Meter {
         }
     }
 
+    /// Counts bytes that were there from an earlier run: they have landed.
+    pub fn add_resumed(&self, bytes: u64) {
+        self.resumed.fetch_add(bytes, Ordering::Relaxed);
+        self.landed.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add_resumed(bytes);
+        }
+    }
+
     /// Counts a try beyond the first.
     pub fn add_retry(&self) {
         self.retried.fetch_add(1, Ordering::Relaxed);

@@ -30,6 +30,8 @@ pub enum Outcome {
     Differs(Difference),
     /// Its link was made; nothing was moved.
     Linked,
+    /// Peers can have it; nothing was moved.
+    Offered,
     /// It failed; the rest goes on.
     Failed(Error),
 }
@@ -165,7 +167,7 @@ pub struct Tally {
 pub struct Summary {
     /// Items found so far.
     pub found: u64,
-    /// Copied, or that would be in a dry run, or given a link.
+    /// Copied, or that would be in a dry run, or given a link, or offered to peers.
     pub copied: u64,
     /// Skipped.
     pub skipped: u64,
@@ -221,7 +223,7 @@ impl Tally {
                 &self.copied
             }
             Outcome::Would(Change::Remove) | Outcome::Removed => &self.removed,
-            Outcome::Would(_) => {
+            Outcome::Would(_) | Outcome::Offered => {
                 self.bytes.fetch_add(settled.size.unwrap_or(0), Ordering::Relaxed);
                 &self.copied
             }

@@ -12,6 +12,8 @@ use crate::checksum::Algorithm;
 pub enum Verified {
     /// A checksum over the whole was compared with one that the other side stores or computed.
     Checksum(Algorithm),
+    /// Every piece was checked against the BLAKE3 hash that names the whole, as it came.
+    Blake3,
     /// Both were read, and every byte is the same.
     Bytes,
     /// The ETags are the same, and they are made of MD5s of the content.
@@ -26,6 +28,7 @@ impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Checksum(a) => write!(f, "{a}"),
+            Self::Blake3 => f.write_str("BLAKE3"),
             Self::Bytes => f.write_str("every byte"),
             Self::Etag => f.write_str("ETag"),
             Self::Server => f.write_str("by the store"),

@@ -4,7 +4,7 @@
 //! size. A digest of a file that changed while it was read is an error, never a value.
 
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +13,7 @@ use haul_core::{Algorithms, Error, Op, Result, Sums};
 use md5::{Digest as _, Md5};
 
 use crate::identity::{self, Identity};
+use crate::spot::Place;
 use crate::waiting;
 
 /// Bytes read at a time: they stay in a core's cache while they are hashed several times.
@@ -53,12 +54,12 @@ pub async fn digest(
     wanted: Wanted,
     on_bytes: impl Fn(u64) + Send + 'static,
 ) -> Result<Digests> {
-    let path = path.into();
-    let location = path.to_string_lossy().into_owned();
+    let place = Place::Path(path.into());
+    let location = place.location();
     let stop = Stop::default();
     let stopped = Arc::clone(&stop.0);
     let outcome =
-        waiting(Op::Read, &location, move || read(&path, wanted, &on_bytes, &stopped)).await;
+        waiting(Op::Read, &location, move || read(&place, wanted, &on_bytes, &stopped)).await;
     drop(stop);
     outcome
 }
@@ -74,12 +75,12 @@ impl Drop for Stop {
 }
 
 fn read(
-    path: &Path,
+    place: &Place,
     wanted: Wanted,
     on_bytes: &dyn Fn(u64),
     stopped: &AtomicBool,
 ) -> Result<Digests> {
-    let (file, metadata) = identity::open(path)?;
+    let (file, metadata) = identity::open(place)?;
     let identity = Identity::of(&metadata);
     #[cfg(target_os = "linux")]
     let _hint_only = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
@@ -88,20 +89,20 @@ fn read(
     let mut at = 0;
     while at < identity.size {
         if stopped.load(Ordering::Relaxed) {
-            return Err(Error::cancelled(Op::Read, path.to_string_lossy()));
+            return Err(Error::cancelled(Op::Read, place.location()));
         }
         let want = usize::try_from(identity.size - at).unwrap_or(BUFFER).min(BUFFER);
         let len = match file.read_at(&mut buffer[..want], at) {
-            Ok(0) => return Err(identity::changed(path, "became shorter")),
+            Ok(0) => return Err(identity::changed(&place.location(), "became shorter")),
             Ok(len) => len,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Error::io(Op::Read, path.to_string_lossy(), e)),
+            Err(e) => return Err(Error::io(Op::Read, place.location(), e)),
         };
         state.update(&buffer[..len]);
         at += len as u64;
         on_bytes(len as u64);
     }
-    identity.recheck(&file, path)?;
+    identity.recheck(&file, place)?;
     Ok(state.finish(identity))
 }
 

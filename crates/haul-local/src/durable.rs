@@ -156,7 +156,11 @@ fn flush(mut group: Vec<Waiting>) {
         let ready = if together { Ok(()) } else { sync_file(&waiting.staged) };
         match ready.and_then(|()| waiting.staged.publish()) {
             Ok(()) => published.push(waiting),
-            Err(e) => drop(waiting.done.send(Err(e))),
+            Err(e) => {
+                // What becomes of the file is settled before anybody hears of it.
+                drop(waiting.staged);
+                drop(waiting.done.send(Err(e)));
+            }
         }
     }
     // A folder is flushed once for all of its files, unless that fails: then each hears why.

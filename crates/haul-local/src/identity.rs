@@ -4,12 +4,14 @@
 //! files can be pinned at all. It must never take one file for another because of its name.
 
 use std::fs::{File, Metadata};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 use haul_core::{Error, ErrorKind, Op, Result};
+use rustix::fs::{FileType, RawMode};
 
-use crate::blocking;
+use crate::spot::Place;
+use crate::{blocking, folder};
 
 /// What must not change while a file is read, and what tells that it has not changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,28 +51,31 @@ impl Identity {
         blocking(Op::Stat, &location, stat).await
     }
 
-    /// Whether the open `file` and what is at `path` are still what they were. Blocking.
-    pub(crate) fn recheck(&self, file: &File, path: &Path) -> Result<()> {
-        let io = |e| Error::io(Op::Read, path.to_string_lossy(), e);
-        let changed = |how| Err(changed(path, how));
-        let now = Self::of(&file.metadata().map_err(io)?);
+    /// Whether the open `file` and what is at `place` are still what they were. Blocking.
+    pub(crate) fn recheck(&self, file: &File, place: &Place) -> Result<()> {
+        let location = place.location();
+        let changed = |how| Err(changed(&location, how));
+        let now = file.metadata().map_err(|e| Error::io(Op::Read, &location, e))?;
+        let now = Self::of(&now);
         if now.size != self.size {
             return changed(if now.size < self.size { "became shorter" } else { "grew" });
         }
-        match std::fs::metadata(path).map(|m| Self::of(&m)) {
-            Ok(path) if (path.device, path.inode) == (self.device, self.inode) => {}
+        match place.stat(Op::Read) {
+            Ok(there) if folder::id(&there) == (self.device, self.inode) => {}
             Ok(_) => return changed("was replaced"),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return changed("was removed"),
-            Err(e) => return Err(io(e)),
+            Err(e) if e.kind() == ErrorKind::NotFound => return changed("was removed"),
+            // Something on the way is no folder any more.
+            Err(e) if e.kind() == ErrorKind::Invalid => return changed("was replaced"),
+            Err(e) => return Err(e),
         }
         if now == *self { Ok(()) } else { changed("was changed") }
     }
 }
 
 /// The error for a file that is not what it was.
-pub(crate) fn changed(path: &Path, how: &str) -> Error {
+pub(crate) fn changed(location: &str, how: &str) -> Error {
     let detail = format!("it {how} while it was being read");
-    Error::new(ErrorKind::SourceChanged, Op::Read, path.to_string_lossy(), detail)
+    Error::new(ErrorKind::SourceChanged, Op::Read, location, detail)
         .with_hint("run the command again once nothing writes to it")
 }
 
@@ -78,15 +83,14 @@ pub(crate) fn changed(path: &Path, how: &str) -> Error {
 const PIPE_IT: &str = "a stream can be piped in: haul cp - DEST < SOURCE";
 
 /// Opens a regular file that says how long it is. Blocking.
-pub(crate) fn open(path: &Path) -> Result<(File, Metadata)> {
-    let location = path.to_string_lossy();
+pub(crate) fn open(place: &Place) -> Result<(File, Metadata)> {
+    let location = place.location();
     let io = |e| Error::io(Op::Open, &location, e);
-    // Without O_NONBLOCK, opening a FIFO waits for a writer.
-    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    refuse_special(&std::fs::metadata(path).map_err(io)?, &location)?;
-    let file = File::options().read(true).custom_flags(nonblock).open(path).map_err(io)?;
+    // Before it is opened, which may do something to a device.
+    refuse_special(place.stat(Op::Open)?.st_mode, &location)?;
+    let file = place.open_to_read()?;
     let metadata = file.metadata().map_err(io)?;
-    refuse_special(&metadata, &location)?;
+    refuse_special(metadata.mode() as RawMode, &location)?;
     // Files of /proc and the like claim to be empty and are not.
     if metadata.len() == 0 && file.read_at(&mut [0], 0).map_err(io)? > 0 {
         let what = "it does not say how long it is";
@@ -95,17 +99,13 @@ pub(crate) fn open(path: &Path) -> Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-fn refuse_special(metadata: &Metadata, location: &str) -> Result<()> {
-    let kind = metadata.file_type();
-    let refuse = |what: &str, hint: &str| {
-        Err(Error::new(ErrorKind::Invalid, Op::Open, location, format!("it is {what}"))
-            .with_hint(hint))
+fn refuse_special(mode: RawMode, location: &str) -> Result<()> {
+    let (what, hint) = match FileType::from_raw_mode(mode) {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => ("a folder, and a single file is needed", "name a file"),
+        // Only beneath a root, where none is followed.
+        FileType::Symlink => ("a symbolic link", "name the file that it leads to"),
+        _ => ("no regular file", PIPE_IT),
     };
-    if kind.is_dir() {
-        return refuse("a folder, and a single file is needed", "name a file");
-    }
-    if kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device() {
-        return refuse("no regular file", PIPE_IT);
-    }
-    Ok(())
+    Err(Error::new(ErrorKind::Invalid, Op::Open, location, format!("it is {what}")).with_hint(hint))
 }

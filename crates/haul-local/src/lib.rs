@@ -1,18 +1,22 @@
 //! haul's local backend: files, folders and standard streams.
 //!
 //! Owns everything that touches the local file system: walks, reads by position, digests, staged
-//! writes with a rename at the end, durability, and pipes. It must never leave a partial file under
+//! writes with a rename at the end, downloads that can be resumed, durability, and pipes. It must never leave a partial file under
 //! a destination's name, follow a symbolic link to the place it writes, let a name lead out of the
 //! folder it is put beneath, or block an async thread on a disk.
 
 mod beneath;
+mod claim;
 mod digest;
 mod durable;
 mod folder;
+mod found;
+mod free;
 mod identity;
 mod manage;
 mod names;
 mod origin;
+mod partial;
 mod rename;
 mod root;
 mod source;
@@ -25,8 +29,11 @@ mod writeback;
 
 pub use digest::{Digests, Wanted, digest};
 pub use durable::{Durability, FsyncPolicy};
+pub use found::{Found, FoundKind, mode_of};
+pub use free::free_names;
 pub use identity::Identity;
 pub use origin::{Origin, recall, recall_all, remember};
+pub use partial::{CommitSpec, Partial, PartialSpec};
 pub use rename::{remove, rename};
 pub use root::{DestinationRoot, name_beneath};
 pub use source::{LocalSource, content_type_of};

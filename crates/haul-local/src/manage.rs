@@ -141,7 +141,7 @@ impl DestinationRoot {
     }
 
     /// Runs `work` on `path`, if it can be beneath the root, off the async threads.
-    async fn at<T: Send + 'static>(
+    pub(crate) async fn at<T: Send + 'static>(
         self: &Arc<Self>,
         op: Op,
         path: &RelPath,

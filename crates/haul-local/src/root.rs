@@ -166,6 +166,26 @@ impl DestinationRoot {
         Ok(Made { folder, made })
     }
 
+    /// Runs `act` on the folder that `path` is in as it is now, however it was opened before, and on
+    /// the name there. Blocking.
+    pub(crate) fn in_folder_of<T>(
+        &self,
+        path: &Path,
+        (op, location): (Op, &str),
+        act: impl FnOnce(&OwnedFd, &OsStr) -> rustix::io::Result<T>,
+    ) -> Result<T> {
+        let io = |e: Errno| Error::io(op, location, e.into());
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io(Errno::INVAL));
+        };
+        if parent.as_os_str().is_empty() {
+            return act(&self.fd, name).map_err(io);
+        }
+        let folder = beneath::open(&self.fd, parent)
+            .map_err(|error| self.blame(parent, Fault { op, location, error }))?;
+        act(&folder, name).map_err(io)
+    }
+
     /// Why the folder `path` could not be had.
     pub(crate) fn blame(&self, path: &Path, fault: Fault<'_>) -> Error {
         beneath::blame(&self.fd, &self.path, path, fault)

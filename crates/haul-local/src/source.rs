@@ -13,30 +13,38 @@ use futures::StreamExt as _;
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::pool::{Pool, PoolSlice, SLICE};
 use haul_core::{
-    Attributes, Body, ByteRange, Error, Meta, Op, Opened, ReadAt, Result, Source, SourceLimits,
-    Validator,
+    Attributes, Body, ByteRange, Error, Meta, Op, Opened, ReadAt, RelPath, Result, Source,
+    SourceLimits, Validator,
 };
 
 use crate::blocking;
 use crate::identity::{self, Identity};
+use crate::root::DestinationRoot;
+use crate::spot::Place;
 
 /// A file to read.
 #[derive(Debug, Clone)]
 pub struct LocalSource {
-    path: PathBuf,
+    place: Place,
     pool: Pool,
 }
 
 impl LocalSource {
     /// The file at `path`, read into slices of `pool`. Nothing is opened yet.
     pub fn new(path: impl Into<PathBuf>, pool: Pool) -> Self {
-        Self { path: path.into(), pool }
+        Self { place: Place::Path(path.into()), pool }
+    }
+
+    /// The file at `path` beneath `root`, read into slices of `pool`. No symbolic link is followed:
+    /// one on the way, or in its place, is an error. Nothing is opened yet.
+    pub fn beneath(root: Arc<DestinationRoot>, path: RelPath, pool: Pool) -> Self {
+        Self { place: Place::Beneath(root, path), pool }
     }
 }
 
 impl Source for LocalSource {
     fn location(&self) -> String {
-        self.path.to_string_lossy().into_owned()
+        self.place.location()
     }
 
     fn limits(&self) -> SourceLimits {
@@ -44,10 +52,10 @@ impl Source for LocalSource {
     }
 
     fn open(&self) -> BoxFuture<'_, Result<Opened>> {
-        let (path, pool) = (self.path.clone(), self.pool.clone());
+        let (place, pool) = (self.place.clone(), self.pool.clone());
         async move {
             let location = self.location();
-            let open = move || Ok(Opened::Ranged(Arc::new(OpenFile::open(path, pool)?)));
+            let open = move || Ok(Opened::Ranged(Arc::new(OpenFile::open(place, pool)?)));
             blocking(Op::Open, &location, open).await
         }
         .boxed()
@@ -63,27 +71,28 @@ struct OpenFile {
 #[derive(Debug)]
 struct Inner {
     file: File,
-    path: PathBuf,
+    place: Place,
+    location: String,
     identity: Identity,
     pool: Pool,
 }
 
 impl OpenFile {
-    fn open(path: PathBuf, pool: Pool) -> Result<Self> {
-        let location = path.to_string_lossy().into_owned();
-        let (file, metadata) = identity::open(&path)?;
+    fn open(place: Place, pool: Pool) -> Result<Self> {
+        let location = place.location();
+        let (file, metadata) = identity::open(&place)?;
         #[cfg(target_os = "linux")]
         let _hint_only = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         let meta = Meta {
-            location,
+            location: location.clone(),
             size: metadata.len(),
             validator: Validator::File,
             checksum: None,
             modified: metadata.modified().ok(),
-            attributes: attributes_of(&path),
+            attributes: attributes_of(place.path()),
         };
         let identity = Identity::of(&metadata);
-        Ok(Self { inner: Arc::new(Inner { file, path, identity, pool }), meta })
+        Ok(Self { inner: Arc::new(Inner { file, place, location, identity, pool }), meta })
     }
 }
 
@@ -123,7 +132,7 @@ impl ReadAt for OpenFile {
     fn recheck(&self) -> BoxFuture<'_, Result<()>> {
         let inner = Arc::clone(&self.inner);
         async move {
-            let location = inner.location();
+            let location = inner.location.clone();
             blocking(Op::Read, &location, move || inner.recheck()).await
         }
         .boxed()
@@ -131,10 +140,6 @@ impl ReadAt for OpenFile {
 }
 
 impl Inner {
-    fn location(&self) -> String {
-        self.path.to_string_lossy().into_owned()
-    }
-
     /// Up to one slice from the start of `rest`.
     async fn read_slice(self: Arc<Self>, rest: ByteRange) -> Result<Bytes> {
         let want = usize::try_from(rest.len()).unwrap_or(SLICE).min(SLICE);
@@ -142,14 +147,14 @@ impl Inner {
         if let Some(len) = self.read_cached(&mut slice, want, rest.start) {
             return Ok(slice.freeze(len));
         }
-        let location = self.location();
+        let location = self.location.clone();
         let read = move || {
             let len = self
                 .file
                 .read_at(&mut slice.buffer()[..want], rest.start)
-                .map_err(|e| Error::io(Op::Read, self.location(), e))?;
+                .map_err(|e| Error::io(Op::Read, &self.location, e))?;
             if len == 0 {
-                return Err(identity::changed(&self.path, "became shorter"));
+                return Err(identity::changed(&self.location, "became shorter"));
             }
             Ok(slice.freeze(len))
         };
@@ -172,6 +177,6 @@ impl Inner {
     }
 
     fn recheck(&self) -> Result<()> {
-        self.identity.recheck(&self.file, &self.path)
+        self.identity.recheck(&self.file, &self.place)
     }
 }

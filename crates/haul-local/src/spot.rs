@@ -1,8 +1,8 @@
-//! Where a file goes.
+//! Where a file is, or goes.
 //!
-//! Owns the step from a destination to an open folder and a name in it, for a path that a user
-//! named and for one beneath a root, and what has to be undone or flushed for folders that were made
-//! on the way.
+//! Owns the step from a place to an open folder and a name in it, for a path that a user named and
+//! for one beneath a root, and what has to be undone or flushed for folders that were made on the
+//! way. It must never follow a link beneath a root.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use haul_core::{Error, ErrorKind, Op, RelPath, Result};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 
 use crate::beneath::{self, Fault};
 use crate::root::DestinationRoot;
 
-/// A destination.
+/// What a user or somebody else names as a file.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
     /// A path that a user named: links on the way are followed.
@@ -33,12 +33,72 @@ impl Place {
         }
     }
 
+    /// Its path, as it was named.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Path(path) => path,
+            Self::Beneath(_, path) => Path::new(path.as_os_str()),
+        }
+    }
+
     /// Opens the folder; missing ones are made. Blocking.
     pub(crate) fn open(&self, durable: bool) -> Result<Spot> {
         match self {
             Self::Path(path) => by_path(path, &self.location()),
             Self::Beneath(root, path) => below(root, path, durable, &self.location()),
         }
+    }
+
+    /// Opens the folder and makes something in it; leaves no new folder if that fails. Blocking.
+    pub(crate) fn create_in<T>(
+        &self,
+        durable: bool,
+        create: impl Fn(&Spot) -> Result<T>,
+    ) -> Result<(Spot, T)> {
+        let mut spot = self.open(durable)?;
+        let mut created = create(&spot);
+        let missing = matches!(&created, Err(e) if e.kind() == ErrorKind::NotFound);
+        if missing && spot.forget() {
+            // The folder was removed since it was opened for another file.
+            spot = self.open(durable)?;
+            created = create(&spot);
+        }
+        let created = created.inspect_err(|_| spot.unmake())?;
+        Ok((spot, created))
+    }
+
+    /// What is there: through links for a path that a user named. Blocking.
+    pub(crate) fn stat(&self, op: Op) -> Result<Stat> {
+        let location = self.location();
+        match self {
+            Self::Path(path) => {
+                rustix::fs::stat(path).map_err(|e| Error::io(op, &location, e.into()))
+            }
+            Self::Beneath(root, path) => {
+                let path = beneath::checked(path, op, &location)?;
+                root.in_folder_of(path, (op, &location), |folder, name| {
+                    rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+                })
+            }
+        }
+    }
+
+    /// Opens what is there for reading, without waiting for anybody. Blocking.
+    pub(crate) fn open_to_read(&self) -> Result<File> {
+        let (op, location) = (Op::Open, self.location());
+        // Without O_NONBLOCK, opening a FIFO waits for a writer.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = match self {
+            Self::Path(path) => rustix::fs::open(path, flags, Mode::empty())
+                .map_err(|e| Error::io(op, &location, e.into()))?,
+            Self::Beneath(root, path) => {
+                let path = beneath::checked(path, op, &location)?;
+                root.in_folder_of(path, (op, &location), |folder, name| {
+                    rustix::fs::openat(folder, name, flags | OFlags::NOFOLLOW, Mode::empty())
+                })?
+            }
+        };
+        Ok(File::from(fd))
     }
 }
 

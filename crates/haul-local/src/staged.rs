@@ -2,7 +2,8 @@
 //!
 //! Owns the temporary name beside the destination: short (peers that append a suffix fail on long
 //! names), opened exclusively beneath the destination's folder without following a link, gone when
-//! dropped. The destination's name appears only by [`Staged::publish`].
+//! dropped unless it is claimed by a token and worth finding again. The destination's name appears
+//! only by [`Staged::publish`], which must never give it to a file that is not ours.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -10,12 +11,14 @@ use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use haul_core::{Error, ErrorKind, Op, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::claim::{self, Claim};
 use crate::folder;
 use crate::spot::{Place, Spot};
 
@@ -28,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) overwrite: bool,
     /// Whether it will be forced to the disk.
     pub(crate) durable: bool,
+    /// Permission bits, less the umask; `None` for those of the file it replaces, or the usual ones.
+    pub(crate) mode: Option<u32>,
 }
 
 /// Files from this size on have their space looked for and reserved. A smaller one is written in a
@@ -43,59 +48,103 @@ pub(crate) struct Staged {
     location: String,
     overwrite: bool,
     published: bool,
+    /// For a claimed file, which another process finds by its name: whether to leave it there.
+    keep: Option<Arc<AtomicBool>>,
+}
+
+/// A claimed file, and what was found out on the way.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(crate) staged: Staged,
+    /// The permission bits that it may have in the end, at most.
+    pub(crate) mode: Mode,
+    /// Bytes that an earlier process left in it.
+    pub(crate) found: u64,
 }
 
 impl Staged {
     /// Creates the file, reserving its space. Blocking.
     pub(crate) fn create(plan: &Plan) -> Result<Self> {
         let location = plan.place.location();
-        let mut spot = plan.place.open(plan.durable)?;
-        let mut created = create_temporary(&spot, plan, &location);
-        let missing = matches!(&created, Err(e) if e.kind() == ErrorKind::NotFound);
-        if missing && spot.forget() {
-            // The folder was removed since it was opened for another file.
-            spot = plan.place.open(plan.durable)?;
-            created = create_temporary(&spot, plan, &location);
-        }
-        let (temporary, file) = created.inspect_err(|_| spot.unmake())?;
-        let (file, overwrite) = (Arc::new(file), plan.overwrite);
-        let staged = Self { file, spot, temporary, location, overwrite, published: false };
-        staged.reserve(plan.size)?;
+        let (spot, (temporary, file)) =
+            plan.place.create_in(plan.durable, |spot| create_temporary(spot, plan, &location))?;
+        let staged = Self {
+            file: Arc::new(file),
+            spot,
+            temporary,
+            location,
+            overwrite: plan.overwrite,
+            published: false,
+            keep: None,
+        };
+        let room = Room { size: plan.size.unwrap_or(0), held: 0, grow: true };
+        reserve(&staged.file, room, &staged.location)?;
         Ok(staged)
+    }
+
+    /// Takes over the file that an earlier process left under the name that `token` gives it, or
+    /// creates it. Space is reserved, and its length stays that of what is in it. One with more
+    /// than `enough` bytes in it is left there when it is dropped. Blocking.
+    pub(crate) fn claim(plan: &Plan, token: &[u8; 32], enough: u64) -> Result<Claimed> {
+        let location = plan.place.location();
+        let (spot, (mode, claim)) = plan.place.create_in(plan.durable, |spot| {
+            let mode = mode_for(&spot.folder, &spot.name, plan, &location)?;
+            let name = claim::name_for(token, &spot.name);
+            let claim = claim::claim(&spot.folder, name, mode)
+                .map_err(|e| Error::io(Op::Begin, &location, e.into()))?;
+            Ok((mode, claim))
+        })?;
+        let Claim { name, file, found, lasting } = claim;
+        let staged = Self {
+            file: Arc::new(file),
+            spot,
+            temporary: name,
+            location,
+            overwrite: plan.overwrite,
+            published: false,
+            keep: lasting.then(|| Arc::new(AtomicBool::new(found > enough))),
+        };
+        let io = |e| Error::io(Op::Begin, staged.location(), e);
+        claim::narrow(&staged.file, claim::while_writing(mode)).map_err(io)?;
+        let held = staged.file.metadata().map_err(io)?.blocks().saturating_mul(512);
+        let room = Room { size: plan.size.unwrap_or(0), held, grow: false };
+        reserve(&staged.file, room, staged.location())?;
+        Ok(Claimed { staged, mode, found })
+    }
+
+    /// Whether to leave the file there when it is dropped; `None` if nobody would find it.
+    pub(crate) fn keep(&self) -> Option<Arc<AtomicBool>> {
+        self.keep.clone()
+    }
+
+    /// Whether the temporary name still leads to the file. Nobody else uses the name of a file that
+    /// is not claimed.
+    fn has_its_name(&self) -> std::io::Result<bool> {
+        if self.keep.is_none() {
+            return Ok(true);
+        }
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let there = match rustix::fs::statat(&*self.spot.folder, &self.temporary, flags) {
+            Err(Errno::NOENT) => return Ok(false),
+            there => there?,
+        };
+        let ours = self.file.metadata()?;
+        Ok(folder::id(&there) == (ours.dev(), ours.ino()))
     }
 
     pub(crate) fn location(&self) -> &str {
         &self.location
     }
 
-    /// Refuses what cannot fit and reserves what can, so that a full disk shows now and parallel
-    /// writes do not scatter the file. A size is a claim by someone else: nothing is reserved
-    /// beyond the free space.
-    fn reserve(&self, size: Option<u64>) -> Result<()> {
-        let Some(size) = size.filter(|s| *s >= RESERVED) else { return Ok(()) };
-        if let Ok(fs) = rustix::fs::fstatvfs(&*self.file) {
-            let free = fs.f_bavail.saturating_mul(fs.f_frsize);
-            if size > free {
-                let detail = format!("it needs {size} bytes, and {free} are free there");
-                return Err(Error::new(ErrorKind::NoSpace, Op::Begin, &self.location, detail));
-            }
-        }
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::fs::FallocateFlags;
-            // Not every file system can reserve; only a lack of space is an answer.
-            let reserved = rustix::fs::fallocate(&*self.file, FallocateFlags::empty(), 0, size);
-            if let Err(e @ (Errno::NOSPC | Errno::DQUOT)) = reserved {
-                return Err(Error::io(Op::Begin, &self.location, e.into()));
-            }
-        }
-        Ok(())
-    }
-
     /// Makes the file visible under its name. Blocking.
     pub(crate) fn publish(&mut self) -> Result<()> {
+        let io = |e| Error::io(Op::Commit, &self.location, e);
+        if !self.has_its_name().map_err(io)? {
+            let what = "another program removed its temporary file";
+            return Err(Error::new(ErrorKind::Io, Op::Commit, &self.location, what));
+        }
         rename(&self.spot.folder, &self.temporary, &self.spot.name, self.overwrite)
-            .map_err(|e| Error::io(Op::Commit, &self.location, e.into()))?;
+            .map_err(|e| io(e.into()))?;
         self.published = true;
         Ok(())
     }
@@ -105,9 +154,14 @@ impl Staged {
         if std::mem::replace(&mut self.published, true) {
             return Ok(());
         }
-        let removed = rustix::fs::unlinkat(&*self.spot.folder, &self.temporary, AtFlags::empty());
+        let removed = self.has_its_name().and_then(|ours| {
+            if ours {
+                rustix::fs::unlinkat(&*self.spot.folder, &self.temporary, AtFlags::empty())?;
+            }
+            Ok(())
+        });
         self.spot.unmake();
-        removed.map_err(|e| Error::io(Op::Abort, &self.location, e.into()))
+        removed.map_err(|e| Error::io(Op::Abort, &self.location, e))
     }
 
     /// The device that the file is on, for grouping flushes.
@@ -128,14 +182,62 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
+        if !self.published && self.keep.as_ref().is_some_and(|keep| keep.load(Ordering::Relaxed)) {
+            claim::leave(&self.file);
+            return;
+        }
         let _best_effort = self.discard();
     }
 }
 
-/// The mode for the new file: that of the file it replaces, or the usual one. Refuses a folder,
-/// and anything that may not be replaced.
+/// Space that a file needs.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    /// Bytes in all.
+    size: u64,
+    /// Bytes of them that it has already.
+    held: u64,
+    /// Whether its length becomes `size` at once.
+    grow: bool,
+}
+
+/// Refuses what cannot fit and reserves what can, so that a full disk shows now and parallel
+/// writes do not scatter the file. A size is a claim by someone else: nothing is reserved
+/// beyond the free space. Blocking.
+fn reserve(file: &File, room: Room, location: &str) -> Result<()> {
+    let Room { size, held, grow } = room;
+    if size < RESERVED {
+        return Ok(());
+    }
+    if let Ok(fs) = rustix::fs::fstatvfs(file) {
+        let free = fs.f_bavail.saturating_mul(fs.f_frsize);
+        let more = size.saturating_sub(held);
+        if more > free {
+            let detail = format!("it needs {more} bytes, and {free} are free there");
+            return Err(Error::new(ErrorKind::NoSpace, Op::Begin, location, detail));
+        }
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::FallocateFlags;
+        let flags = if grow { FallocateFlags::empty() } else { FallocateFlags::KEEP_SIZE };
+        // Not every file system can reserve; only a lack of space is an answer.
+        if let Err(e @ (Errno::NOSPC | Errno::DQUOT)) = rustix::fs::fallocate(file, flags, 0, size)
+        {
+            return Err(Error::io(Op::Begin, location, e.into()));
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _only_there = grow;
+    Ok(())
+}
+
+/// The mode for the new file: the one asked for, that of the file it replaces, or the usual one.
+/// Refuses a folder, and anything that may not be replaced.
 fn mode_for(folder: &OwnedFd, name: &std::ffi::OsStr, plan: &Plan, location: &str) -> Result<Mode> {
-    let usual = Mode::from_raw_mode(0o666); // less the umask
+    // Less the umask. Never setuid or setgid: what is written came from elsewhere.
+    let asked = plan.mode.map(|mode| Mode::from_raw_mode(mode & 0o777));
+    let usual = asked.unwrap_or(Mode::from_raw_mode(0o666));
     let there = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(there) => there,
         // Found out now, and not by the rename once all bytes are there.
@@ -153,8 +255,7 @@ fn mode_for(folder: &OwnedFd, name: &std::ffi::OsStr, plan: &Plan, location: &st
     if !plan.overwrite {
         return refuse(ErrorKind::AlreadyExists, "it exists already");
     }
-    // Never setuid or setgid: what is written came from elsewhere.
-    let keep = kind == FileType::RegularFile;
+    let keep = asked.is_none() && kind == FileType::RegularFile;
     Ok(if keep { Mode::from_raw_mode(there.st_mode & 0o777) } else { usual })
 }
 
@@ -183,7 +284,7 @@ pub(crate) fn rename(
 }
 
 /// What the names of staged files begin with; 8 letters and digits follow.
-const STAGED: &str = ".haul-";
+pub(crate) const STAGED: &str = ".haul-";
 
 /// Whether a file of this name is one of ours under construction, or what a crash left of it.
 pub(crate) fn is_staged_name(name: &[u8]) -> bool {

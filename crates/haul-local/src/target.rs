@@ -23,32 +23,38 @@ use crate::origin::{self, Origin};
 use crate::root::DestinationRoot;
 use crate::spot::Place;
 use crate::staged::{self, Staged, write_all_at};
-use crate::writeback;
+use crate::writeback::{self, EARLY};
 
 /// Bytes gathered before a write: large enough that the hop to a blocking thread does not show.
 const BATCH: usize = 1 << 20;
-
-/// Chunks from this size on are handed to the disk as they land.
-const EARLY: u64 = 256 << 10;
 
 /// A file to write.
 #[derive(Debug, Clone)]
 pub struct LocalTarget {
     place: Place,
     durability: Durability,
+    mode: Option<u32>,
     origin: Option<String>,
 }
 
 impl LocalTarget {
     /// The file at `path`. Missing folders are created; an existing file is replaced as a whole.
     pub fn new(path: impl Into<PathBuf>, durability: Durability) -> Self {
-        Self { place: Place::Path(path.into()), durability, origin: None }
+        Self { place: Place::Path(path.into()), durability, mode: None, origin: None }
     }
 
     /// The file at `path` beneath `root`, which no symbolic link on the way can lead out of. Missing
     /// folders are created; an existing file is replaced as a whole.
     pub fn beneath(root: Arc<DestinationRoot>, path: RelPath, durability: Durability) -> Self {
-        Self { place: Place::Beneath(root, path), durability, origin: None }
+        Self { place: Place::Beneath(root, path), durability, mode: None, origin: None }
+    }
+
+    /// Gives the file these permission bits, less the umask, whatever the file had that it replaces.
+    /// Bits above `0o777` are left out.
+    #[must_use]
+    pub fn with_mode(mut self, mode: u32) -> Self {
+        self.mode = Some(mode);
+        self
     }
 
     /// Has the file remember the object that it is a copy of, by its ETag; see [`crate::recall`].
@@ -74,6 +80,7 @@ impl Target for LocalTarget {
             size: spec.plan.as_ref().map(ChunkPlan::size),
             overwrite: spec.overwrite,
             durable: self.durability.syncs(),
+            mode: self.mode,
         };
         let modified = spec.attributes.modified;
         async move {
@@ -137,7 +144,7 @@ impl LocalUpload {
 }
 
 /// Sets when a file was modified; when it was read stays as it is.
-fn set_modified(file: &File, modified: SystemTime) -> std::io::Result<()> {
+pub(crate) fn set_modified(file: &File, modified: SystemTime) -> std::io::Result<()> {
     let since = modified.duration_since(UNIX_EPOCH);
     let nanoseconds = match since {
         Ok(after) => i128::try_from(after.as_nanos()),
@@ -192,9 +199,10 @@ impl Upload for LocalUpload {
                 Error::new(ErrorKind::Io, Op::Commit, &self.location, "it was given up before")
             })?;
             let expected = self.size.unwrap_or_else(|| whole.len());
-            // Where each byte was written once there is nothing to ask.
+            // Where each byte was written once there is nothing to ask. The file's length does not tell
+            // that something is missing, because its space was reserved.
             let mut actual = self.written.load(Ordering::Relaxed);
-            if actual != expected {
+            if actual > expected {
                 let io = |e| Error::io(Op::Commit, &self.location, e);
                 actual = self.file.metadata().map_err(io)?.len();
             }

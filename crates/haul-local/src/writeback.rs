@@ -8,6 +8,9 @@ use std::fs::File;
 
 use haul_core::ByteRange;
 
+/// Writes from this size on are handed to the disk as they land.
+pub(crate) const EARLY: u64 = 256 << 10;
+
 /// Asks the kernel to start writing `range` of `file` to the disk. Nothing depends on it, so errors
 /// do not matter: the fsync reports them.
 #[cfg(target_os = "linux")]

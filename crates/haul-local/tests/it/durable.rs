@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use haul_core::RelPath;
 use haul_core::lanes::Lanes;
+use haul_core::{RelPath, Target as _};
 use haul_local::{DestinationRoot, Durability, FsyncPolicy, LocalTarget};
 
-use crate::kit::{tree, write};
+use crate::kit::{spec, tree, write};
 
 /// Files that finish together share flushes, and each hears of its own.
 #[tokio::test]
@@ -44,4 +44,16 @@ fn a_runtime_that_ends_takes_nobody_with_it() {
         other.shutdown_background();
         runtime.block_on(write(&kept, b"x")).unwrap();
     }
+}
+
+/// The space of a large file is reserved, so its length says nothing about what was written.
+#[tokio::test]
+async fn a_file_with_a_hole_is_never_made_visible() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let target = LocalTarget::new(path.clone(), Durability::default());
+    let upload = target.begin(&spec(1 << 20)).await.unwrap();
+    let e = upload.commit(&[], &haul_core::Sums::default()).await.unwrap_err();
+    assert_eq!(e.kind(), haul_core::ErrorKind::Verification);
+    assert!(!path.exists());
 }

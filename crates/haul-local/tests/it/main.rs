@@ -9,7 +9,9 @@
 mod beneath;
 mod digest;
 mod durable;
+mod found;
 mod kit;
 mod origin;
+mod partial;
 mod rename;
 mod walk;
