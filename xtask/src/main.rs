@@ -12,6 +12,7 @@ mod bench;
 mod files;
 mod interop;
 mod interrupt;
+mod p2p;
 mod probe;
 mod process;
 mod proxy;
@@ -44,6 +45,8 @@ enum Task {
     BenchWaves(bench::waves::Args),
     /// Measure the peak memory of one big file up, down and to stdout
     BenchMemory(bench::memory::Args),
+    /// Measure haul and sendme, from one process to another
+    BenchP2p(bench::p2p::Args),
 }
 
 fn main() -> ExitCode {
@@ -65,5 +68,6 @@ fn run(task: Task) -> Result<()> {
         Task::BenchMany(args) => bench::many::run(&args),
         Task::BenchWaves(args) => bench::waves::run(&args),
         Task::BenchMemory(args) => bench::memory::run(&args),
+        Task::BenchP2p(args) => bench::p2p::run(&args),
     }
 }

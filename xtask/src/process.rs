@@ -13,7 +13,8 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 use std::thread;
 use std::time::{Duration, Instant};
 
-const POLL: Duration = Duration::from_millis(5);
+/// Short, as it is part of what `wait_for` takes.
+const POLL: Duration = Duration::from_millis(1);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A process that is recognised later, also by another run of xtask and after its number was reused.

@@ -14,7 +14,7 @@ use crate::lanes::Lanes;
 use crate::plan::PlanPolicy;
 use crate::pool::Pool;
 use crate::redact;
-use crate::retry::RetryPolicy;
+use crate::retry::{Backoff, FORGIVE_AFTER, RetryPolicy};
 use crate::throttle::Throttle;
 use crate::workers::Crew;
 
@@ -137,6 +137,52 @@ impl Engine {
             .run_until_cancelled(Box::pin(self.retrying_to_the_end(policy, cx, attempt)))
             .await
             .unwrap_or_else(|| Err(Error::cancelled(Op::Open, location)))
+    }
+
+    /// Runs `attempt` by the retry policy, for something that goes on where it broke: once another
+    /// MiB has moved, as `moved` counts bytes, what failed before is forgotten.
+    pub async fn going_on<T, F, Fut>(
+        &self,
+        cx: &JobContext,
+        location: &str,
+        moved: impl Fn() -> u64,
+        mut attempt: F,
+    ) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let (mut backoff, mut forgiven_at) = (self.options.retry.start(), moved());
+        let trying = async {
+            loop {
+                let failed = match attempt().await {
+                    Ok(done) => return Ok(done),
+                    Err(e) => e,
+                };
+                if moved().saturating_sub(forgiven_at) >= FORGIVE_AFTER {
+                    backoff.reset();
+                    forgiven_at = moved();
+                }
+                self.wait_to_retry(cx, &mut backoff, failed).await?;
+            }
+        };
+        let tried = cx.cancel.run_until_cancelled(Box::pin(trying)).await;
+        tried.unwrap_or_else(|| Err(Error::cancelled(Op::Read, location)))
+    }
+
+    /// Tells `cx` of a failure and waits until it is time to try again; an error if it is not worth
+    /// it.
+    pub async fn wait_to_retry(
+        &self,
+        cx: &JobContext,
+        backoff: &mut Backoff,
+        failed: Error,
+    ) -> Result<()> {
+        let (e, attempt, wait) = backoff.after(failed)?;
+        cx.meter.add_retry();
+        cx.events.send(Event::Retrying { error: e.to_string(), attempt, wait });
+        tokio::time::sleep(wait).await;
+        Ok(())
     }
 
     /// The same without an ear for cancellation, for what must not be dropped half-way.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::meter::Meter;
-use crate::outcome::{Link, Settled};
+use crate::outcome::{Link, Settled, Summary};
 use crate::report::Report;
 
 /// One thing that happened.
@@ -56,6 +56,8 @@ pub enum Event {
     /// Guaranteed, once, for a job that shares: whoever has the ticket can have what is shared. A
     /// secret, so `Debug` hides it.
     Ticket(Link),
+    /// Guaranteed, once, for a job that shares: everything is looked at, and offered or failed.
+    AllOffered(Summary),
     /// Something about a peer, by its number in the job, from 0. `Joined` is its first event and
     /// `Left` its last, both guaranteed.
     Peer {

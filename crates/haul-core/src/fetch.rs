@@ -20,14 +20,10 @@ use crate::meter::Meter;
 use crate::pool::{Pool, PoolSlice, SLICE};
 use crate::range::ByteRange;
 use crate::report::Verified;
-use crate::retry::{Backoff, RetryPolicy};
+use crate::retry::{Backoff, FORGIVE_AFTER, RetryPolicy};
 use crate::source::{Body, Meta, ReadAt};
 use crate::stall;
 use crate::throttle::Throttle;
-
-/// Progress after which earlier failures of a range are forgotten. Without a floor, a server that
-/// sends one byte and breaks off could keep us for ever.
-const FORGIVE_AFTER: u64 = 1 << 20;
 
 /// Reads ranges of one open source.
 #[derive(Debug, Clone)]

@@ -24,6 +24,10 @@ pub struct RetryPolicy {
 /// Longest `Retry-After` that is obeyed: a server may not park us for an hour.
 const RETRY_AFTER_CAP: Duration = Duration::from_mins(1);
 
+/// Progress in bytes after which earlier failures are forgotten. Without a floor, a server that
+/// sends one byte and breaks off could keep us for ever.
+pub(crate) const FORGIVE_AFTER: u64 = 1 << 20;
+
 impl Default for RetryPolicy {
     /// 8 tries: with full jitter about 6 s, at most 12 s, of back-off in all, which rides out a
     /// server's restart.

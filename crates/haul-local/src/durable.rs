@@ -59,7 +59,7 @@ impl Durability {
     }
 
     /// Whether files are forced to the disk at all.
-    pub(crate) fn syncs(&self) -> bool {
+    pub fn syncs(&self) -> bool {
         self.0.policy != FsyncPolicy::Never
     }
 

@@ -37,10 +37,13 @@ mod picks;
 mod place;
 mod publish;
 mod reach;
+mod receive;
 mod remove;
 mod requests;
 mod roots;
 pub mod route;
+mod share;
+mod sources;
 mod spill;
 mod sync;
 mod tree;
@@ -50,11 +53,15 @@ pub use copy::CopyRequest;
 pub use haul_core::{
     Algorithm, Attributes, Change, Checksum, Difference, EngineOptions, Entry, EntryKind, Error,
     ErrorKind, Event, Filter, FilterRule, InOrder, Link, Location, Meter, MeterSnapshot, Op,
-    Outcome, Page, ParseLocationError, Pattern, PatternError, PlanPolicy, RelPath, Report, Result,
-    Retry, RetryPolicy, Settled, Shard, Skip, Summary, Sums, Tally, Throttle, TransferHandle,
-    Verified, checksum, redact,
+    Outcome, Page, ParseLocationError, Pattern, PatternError, PeerEnd, PeerEvent, PlanPolicy,
+    RelPath, Report, Result, Retry, RetryPolicy, Route, Settled, Shard, Skip, Summary, Sums, Tally,
+    Throttle, TransferHandle, Verified, checksum, redact,
 };
 pub use haul_local::{FsyncPolicy, Symlinks};
+pub use haul_p2p::{
+    Format as TicketFormat, IfExists, Net, ReceiveOptions, Relay, ShareEnd, ShareKey, ShareOptions,
+    Shared, Ticket, default_jobs as default_share_jobs,
+};
 pub use haul_s3::{AccessKey, COPY_OBJECT_LIMIT, ObjectInfo, Presigned, Provider, S3Options};
 pub use list::Listed;
 pub use manage::Stat;
@@ -62,7 +69,8 @@ pub use options::{Options, lanes_for};
 pub use reach::Endpoint;
 pub use requests::{
     Bucket, Compare, Jobs, LinkMethod, LinkStyle, ListRequest, MAX_LINK, PendingUpload,
-    PublishRequest, RemoveRequest, Selection, SyncRequest, TreeRequest,
+    PublishRequest, ReceiveRequest, RemoveRequest, Selection, ShareRequest, SyncRequest,
+    TreeRequest,
 };
 
 use std::sync::{Arc, OnceLock};

@@ -11,14 +11,14 @@ use haul_core::{
     Attributes, Change, Engine, EntryKind, Error, ErrorKind, Job, Op, Outcome, Report, Result,
     Settled, Skip, Source, Target,
 };
-use haul_http::{HttpClient, HttpSource};
-use haul_local::{Durability, LocalSource, LocalTarget};
+use haul_local::{Durability, LocalTarget};
 use haul_s3::{CopySpec, ObjectId, S3Client, S3Source, S3Target};
 
 use crate::copy::through_instead;
 use crate::dedupe::{Content, Dedupe, Hit};
 use crate::picks::{Origin, Pick};
 use crate::place::Place;
+use crate::sources::Sources;
 
 /// What all items of a job share.
 #[derive(Debug, Clone)]
@@ -28,9 +28,7 @@ pub(crate) struct Mover(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) durability: Durability,
-    /// The store that objects come from, where there are any.
-    pub(crate) source: Option<S3Client>,
-    pub(crate) http: Option<HttpClient>,
+    pub(crate) sources: Sources,
     pub(crate) to: Place,
     /// Whether objects come from the store that they go to.
     pub(crate) same_store: bool,
@@ -234,7 +232,7 @@ impl Mover {
 
     /// Through this machine.
     async fn through(&self, pick: &Pick, to: Arc<dyn Target>, cx: &JobContext) -> Result<Report> {
-        let source = self.source(pick)?;
+        let source = self.0.sources.of(pick)?;
         self.engine_run(source, to, self.0.how.attributes.clone(), cx).await
     }
 
@@ -255,31 +253,6 @@ impl Mover {
         Job { source, target, attributes, overwrite, expected_size: None, keep_times }
     }
 
-    fn source(&self, pick: &Pick) -> Result<Arc<dyn Source>> {
-        let shared = &*self.0;
-        let lost =
-            || Error::new(ErrorKind::Invalid, Op::Open, &pick.from, "its store is not known");
-        Ok(match &pick.from {
-            Origin::File(path) => Arc::new(LocalSource::new(path, shared.engine.pool().clone())),
-            Origin::Object(object) => {
-                let client = shared.source.clone().ok_or_else(lost)?;
-                match &pick.entry.etag {
-                    Some(etag) if pick.seen => Arc::new(S3Source::listed(
-                        client,
-                        object.clone(),
-                        pick.entry.size,
-                        etag.clone(),
-                    )),
-                    _ => Arc::new(S3Source::new(client, object.clone())),
-                }
-            }
-            Origin::Url(url) => {
-                let client = shared.http.clone().ok_or_else(lost)?;
-                Arc::new(HttpSource::new(client, crate::web::parse(url)?))
-            }
-        })
-    }
-
     /// `mv` on one file system is a rename.
     async fn renamed(&self, pick: &Pick) -> Result<Option<Report>> {
         let (Origin::File(from), Place::Disk(_, Some(root))) = (&pick.from, &self.0.to) else {
@@ -294,7 +267,7 @@ impl Mover {
         match &pick.from {
             Origin::File(path) => haul_local::remove(path).await,
             Origin::Object(object) => {
-                let Some(client) = &self.0.source else { return Ok(()) };
+                let Some(client) = &self.0.sources.store else { return Ok(()) };
                 let policy = self.0.engine.options().retry;
                 let remove = || haul_s3::remove(client, object);
                 self.0.engine.retrying(policy, cx, &object.to_string(), remove).await

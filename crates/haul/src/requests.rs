@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use haul_core::{Attributes, Filter, Location, Shard};
 use haul_local::Symlinks;
+use haul_p2p::{ReceiveOptions, ShareOptions, Ticket};
 use haul_s3::COPY_OBJECT_LIMIT;
 
 /// Items in work at once.
@@ -294,4 +295,49 @@ pub struct Bucket {
     pub name: String,
     /// When it was created, if the store says.
     pub created: Option<SystemTime>,
+}
+
+/// Files for whoever has a ticket: `send`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ShareRequest {
+    /// What. Standard input must be the only source.
+    pub select: Selection,
+    /// What standard input is called at the receiver; `stdin` otherwise.
+    pub stdin_name: Option<String>,
+    /// How.
+    pub options: ShareOptions,
+}
+
+impl ShareRequest {
+    /// Shares `sources` with all below them, links and empty folders included.
+    pub fn new(sources: Vec<Location>, options: ShareOptions) -> Self {
+        let select = Selection {
+            sources,
+            recursive: true,
+            symlinks: Symlinks::Keep,
+            empty_folders: true,
+            ..Selection::default()
+        };
+        Self { select, stdin_name: None, options }
+    }
+}
+
+/// What somebody shares: `receive`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ReceiveRequest {
+    /// What the sender gave.
+    pub ticket: Ticket,
+    /// A folder, a prefix in a store, or standard output for a single file.
+    pub to: Location,
+    /// How.
+    pub options: ReceiveOptions,
+}
+
+impl ReceiveRequest {
+    /// Receives what `ticket` names.
+    pub fn new(ticket: Ticket, to: Location, options: ReceiveOptions) -> Self {
+        Self { ticket, to, options }
+    }
 }

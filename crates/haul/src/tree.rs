@@ -123,8 +123,7 @@ impl Haul {
         Shared {
             engine: self.engine.clone(),
             durability: self.durability.clone(),
-            source: rules.client.clone(),
-            http: Some(self.http_client()),
+            sources: self.sources(rules),
             to,
             same_store,
             how,
@@ -314,7 +313,7 @@ pub(crate) fn contains(tree: &Location, place: &Location) -> bool {
 }
 
 /// Whether there is anything among the sources that a store has to be asked about.
-fn has_objects(roots: &[Root]) -> bool {
+pub(crate) fn has_objects(roots: &[Root]) -> bool {
     let store = |root: &Root| {
         matches!(root.kind, Kind::Prefix(..) | Kind::KeyPattern(..) | Kind::Objects(_))
     };

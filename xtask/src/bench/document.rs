@@ -9,7 +9,7 @@ use std::path::Path;
 const INTRODUCTION: &str = "# Benchmarks
 
 Measured, not promised. The sections below are written by `cargo xtask bench`, `bench-many`,
-`bench-waves` and `bench-memory`; the raw figures are in [benchmarks.json](benchmarks.json) and
+`bench-waves`, `bench-memory` and `bench-p2p`; the raw figures are in [benchmarks.json](benchmarks.json) and
 [benchmarks-many.json](benchmarks-many.json). Only the client is measured: the server, the checks and
 the harness are not in the figures. A timing says what one machine did on one day: run the commands
 to get your own.

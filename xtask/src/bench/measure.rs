@@ -73,18 +73,13 @@ pub(crate) fn measure(command: &mut Command, stdout: Stdout) -> Result<Measureme
     let started = Instant::now();
     let mut child = Supervised::spawn(command)?;
     let pipe = child.stdout();
-    let pid = child.pid();
-    let (peak, ended) = (AtomicU64::new(0), AtomicBool::new(false));
-    let (status, output, lines, wall) = thread::scope(|scope| {
-        scope.spawn(|| watch_memory(pid, &peak, &ended));
+    let ((status, output, lines, wall), peak_kib) = with_peak(child.pid(), || {
         let (output, lines) = match (pipe, stdout) {
             (Some(pipe), Stdout::Lines) => (Ok(None), count_lines(pipe).map(Some)),
             (pipe, _) => (pipe.map(Fingerprint::of).transpose(), Ok(None)),
         };
         let status = child.wait();
-        let wall = started.elapsed();
-        ended.store(true, Ordering::Relaxed);
-        (status, output, lines, wall)
+        (status, output, lines, started.elapsed())
     });
     let cpu = children_cpu()? - cpu_before;
     if !status?.success() {
@@ -93,7 +88,6 @@ pub(crate) fn measure(command: &mut Command, stdout: Stdout) -> Result<Measureme
         complaints.read_to_string(&mut text)?;
         bail!("{} failed:\n{}", command.get_program().to_string_lossy(), text.trim());
     }
-    let peak_kib = peak.load(Ordering::Relaxed);
     Ok(Measurement { wall: wall.as_secs_f64(), cpu, peak_kib, output: output?, lines: lines? })
 }
 
@@ -109,13 +103,25 @@ fn count_lines(mut reader: impl Read) -> Result<usize> {
 
 /// CPU seconds, user and system, of all children waited for. Clients run one at a time, and a
 /// server is never waited for, so that a difference is one client's.
-fn children_cpu() -> Result<f64> {
+pub(super) fn children_cpu() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("getrusage")?;
     Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
 fn seconds(time: TimeVal) -> f64 {
     time.num_microseconds() as f64 / 1e6
+}
+
+/// Runs something while a process lives; says how many KiB that process had at most.
+pub(super) fn with_peak<T>(pid: u32, work: impl FnOnce() -> T) -> (T, u64) {
+    let (peak, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+    let done = thread::scope(|scope| {
+        scope.spawn(|| watch_memory(pid, &peak, &ended));
+        let done = work();
+        ended.store(true, Ordering::Relaxed);
+        done
+    });
+    (done, peak.into_inner())
 }
 
 fn watch_memory(pid: u32, peak: &AtomicU64, ended: &AtomicBool) {

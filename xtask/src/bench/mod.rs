@@ -8,6 +8,7 @@ pub(crate) mod many;
 mod markdown;
 mod measure;
 pub(crate) mod memory;
+pub(crate) mod p2p;
 mod report;
 mod rounds;
 mod summary;

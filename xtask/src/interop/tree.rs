@@ -42,6 +42,12 @@ impl Tree {
         self
     }
 
+    /// The same in a folder of that name.
+    pub(super) fn below(self, folder: &str) -> Self {
+        let moved = self.0.into_iter().map(|(path, bytes)| (format!("{folder}/{path}"), bytes));
+        Self(moved.collect())
+    }
+
     /// Adds a file or gives it other bytes.
     pub(super) fn set(&mut self, path: &str, bytes: &[u8]) {
         self.0.insert(path.to_owned(), bytes.to_owned());

@@ -3,6 +3,7 @@
 //! Must never: stop or overwrite what another tool started.
 
 use super::{Instance, Kind, Server, StartOptions, peers, start};
+use crate::p2p::sendme;
 use crate::tools::Tools;
 use anyhow::{Result, bail};
 use clap::{Subcommand, ValueEnum};
@@ -47,8 +48,10 @@ enum Name {
     Minio,
     Ceph,
     Moto,
-    /// The programs that haul is measured against: s5cmd, rclone, AWS CRT (install only)
+    /// The programs that haul is measured against: s5cmd, rclone, AWS CRT, sendme (install only)
     Peers,
+    /// Of the peers, the one that interop needs (install only)
+    Sendme,
     All,
 }
 
@@ -61,7 +64,7 @@ impl Name {
             Self::Minio => vec![Kind::Minio],
             Self::Ceph => vec![Kind::Ceph],
             Self::Moto => vec![Kind::Moto],
-            Self::Peers => Vec::new(),
+            Self::Peers | Self::Sendme => Vec::new(),
             Self::All => INSTALLABLE.to_vec(),
         }
     }
@@ -91,6 +94,10 @@ fn install(tools: &Tools, names: &[Name]) -> Result<()> {
         }
         if matches!(name, Name::Peers | Name::All) {
             peers::install_peers(tools)?;
+        }
+        if matches!(name, Name::Peers | Name::Sendme | Name::All) {
+            sendme::install(tools)?;
+            println!("sendme {}", sendme::VERSION);
         }
     }
     Ok(())
@@ -147,6 +154,10 @@ fn status(tools: &Tools) -> Result<()> {
             Some(lacking) => println!("{kind:<8} not installed: {lacking}"),
             None => println!("{kind:<8} installed: {}", version(server.as_ref(), tools)),
         }
+    }
+    match sendme::find(tools) {
+        Ok(_) => println!("sendme installed: {}", sendme::VERSION),
+        Err(error) => println!("sendme not installed: {error:#}"),
     }
     for instance in Instance::all()? {
         let state = if instance.is_alive() { "running" } else { "dead" };

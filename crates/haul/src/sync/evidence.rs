@@ -92,7 +92,7 @@ impl Pairs {
                 if remembered.is_some() && remembered == pick.entry.etag {
                     return Ok(same);
                 }
-                let Some(client) = &inner.mover.0.source else { return Ok(differs) };
+                let Some(client) = &inner.mover.0.sources.store else { return Ok(differs) };
                 (client, object.clone(), dest.modified)
             }
             _ => return Ok(differs),
@@ -119,7 +119,7 @@ impl Pairs {
                 compare::file_with_object(inner.engine(), cx, path, (client, &object, &info)).await
             }
             (Origin::Object(object), to) => {
-                let Some(client) = &inner.mover.0.source else {
+                let Some(client) = &inner.mover.0.sources.store else {
                     return Ok(Verdict::Differs(Difference::Content));
                 };
                 let info = compare::look(inner.engine(), cx, client, object).await?;

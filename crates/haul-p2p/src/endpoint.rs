@@ -1,0 +1,231 @@
+//! An endpoint of this machine, and the way to others.
+//!
+//! Owns how connections are made: which addresses are listened on, which relays may be used, who
+//! is told. Nothing is published unless it was asked for, and nothing here waits for a network that
+//! is not there.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use haul_core::{Error, ErrorKind, Op, Result, Retry, Route};
+use iroh::address_lookup::{DnsAddressLookup, PkarrPublisher};
+use iroh::endpoint::{BindOpts, Builder, Connection, QuicTransportConfig, VarInt, presets};
+use iroh::{Endpoint, EndpointAddr, RelayMode, SecretKey, TransportAddr};
+use iroh_mdns_address_lookup::MdnsAddressLookup;
+
+use crate::fault;
+
+/// How peers reach each other.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Net {
+    /// The relays that may be used.
+    pub relay: Relay,
+    /// Whether peers on the local network are looked for, and told, by multicast DNS.
+    pub lan: bool,
+    /// Whether this endpoint's addresses are published on the internet (n0's DNS), so that a
+    /// ticket stays good when they change.
+    pub publish: bool,
+    /// The only address to listen on; port 0 is any. All addresses otherwise.
+    pub bind: Option<SocketAddr>,
+}
+
+/// Servers that connect peers who cannot reach each other, and help them to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Relay {
+    /// The public ones of n0, which are rate-limited.
+    #[default]
+    Public,
+    /// None: direct connections only.
+    None,
+    /// The one at this URL.
+    Own(String),
+}
+
+/// How long a share waits for a relay before its ticket is made without one.
+const RELAY_WAIT: Duration = Duration::from_secs(3);
+
+/// How long a connection may take: hole punching and relays need a few round trips.
+const CONNECT_WAIT: Duration = Duration::from_secs(15);
+
+/// Bytes that may be on their way in one stream: 80 MB/s at a round trip of 100 ms.
+const STREAM_WINDOW: u32 = 8 << 20;
+
+/// Bytes that may be on their way in one connection: what a slow disk lets pile up in memory.
+const CONNECTION_WINDOW: u32 = 24 << 20;
+
+/// Requests of one connection at once.
+pub(crate) const STREAMS: u32 = 64;
+
+fn transport() -> QuicTransportConfig {
+    QuicTransportConfig::builder()
+        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(u64::from(STREAM_WINDOW))
+        .build()
+}
+
+fn broken(what: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::Io, Op::Open, "the network", what)
+}
+
+/// An endpoint with `key` that takes connections for `protocols`, on `port` if nobody else has it.
+pub(crate) async fn bind(
+    net: &Net,
+    key: SecretKey,
+    protocols: &[&[u8]],
+    port: Option<u16>,
+) -> Result<Endpoint> {
+    if let Some(port) = port.filter(|_| net.bind.is_none_or(|addr| addr.port() == 0)) {
+        if let Ok(endpoint) = bind_at(net, key.clone(), protocols, port).await {
+            return Ok(endpoint);
+        }
+        tracing::debug!("port {port} is taken");
+    }
+    bind_at(net, key, protocols, net.bind.map_or(0, |addr| addr.port())).await
+}
+
+async fn bind_at(net: &Net, key: SecretKey, protocols: &[&[u8]], port: u16) -> Result<Endpoint> {
+    let protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    let mut builder = Endpoint::builder(presets::Minimal)
+        .secret_key(key)
+        .alpns(protocols)
+        .relay_mode(relay_mode(&net.relay)?)
+        .transport_config(transport());
+    if net.publish {
+        builder = builder.address_lookup(PkarrPublisher::n0_dns());
+    }
+    let endpoint = listen(builder, net.bind, port)?.bind().await.map_err(|e| {
+        let e = broken(format!("cannot listen: {e}"));
+        if net.bind.is_some() { e.with_hint("--bind takes an address of this machine") } else { e }
+    })?;
+    if net.lan {
+        look_around(&endpoint);
+    }
+    Ok(endpoint)
+}
+
+fn listen(builder: Builder, only: Option<SocketAddr>, port: u16) -> Result<Builder> {
+    let builder = builder.clear_ip_transports();
+    match only {
+        Some(addr) => builder.bind_addr(SocketAddr::new(addr.ip(), port)),
+        None => builder.bind_addr((Ipv4Addr::UNSPECIFIED, port)).and_then(|builder| {
+            // Not every machine has IPv6.
+            let optional = BindOpts::default().set_is_required(false);
+            builder.bind_addr_with_opts((Ipv6Addr::UNSPECIFIED, port), optional)
+        }),
+    }
+    .map_err(broken)
+}
+
+fn relay_mode(relay: &Relay) -> Result<RelayMode> {
+    Ok(match relay {
+        Relay::Public => RelayMode::Default,
+        Relay::None => RelayMode::Disabled,
+        Relay::Own(url) => {
+            let url = url.parse().map_err(|_| {
+                Error::new(ErrorKind::Invalid, Op::Parse, url, "it is no address of a relay")
+                    .with_hint("--relay https://HOST")
+            })?;
+            RelayMode::custom([url])
+        }
+    })
+}
+
+/// Multicast DNS, where the network has it: a network that has not is no reason to fail.
+fn look_around(endpoint: &Endpoint) {
+    let mdns = MdnsAddressLookup::builder().service_name("haul").build(endpoint.id());
+    match (mdns, endpoint.address_lookup()) {
+        (Ok(mdns), Ok(lookups)) => lookups.add(mdns),
+        (Err(e), _) => tracing::warn!("peers on this network cannot be looked for: {e}"),
+        (_, Err(e)) => tracing::warn!("peers on this network cannot be looked for: {e}"),
+    }
+}
+
+/// Lets an endpoint look up peers that publish their addresses.
+pub(crate) fn look_up_published(endpoint: &Endpoint) {
+    let (Ok(lookups), Ok(resolver)) = (endpoint.address_lookup(), endpoint.dns_resolver()) else {
+        return;
+    };
+    lookups.add(DnsAddressLookup::n0_dns().dns_resolver(resolver.clone()).build());
+}
+
+/// Where others find `endpoint`: through its relay, if one answers soon, and at its addresses.
+/// `false` if there should be a relay and none has answered.
+pub(crate) async fn address(endpoint: &Endpoint, net: &Net) -> (EndpointAddr, bool) {
+    let relayed = net.relay == Relay::None
+        || tokio::time::timeout(RELAY_WAIT, endpoint.online()).await.is_ok();
+    let mut addr = endpoint.addr();
+    if net.bind.is_some_and(|addr| !addr.ip().is_unspecified()) {
+        // The address that was asked for, be it that of the loopback, and no other.
+        addr.addrs.retain(TransportAddr::is_relay);
+        addr.addrs.extend(endpoint.bound_sockets().into_iter().map(TransportAddr::Ip));
+    }
+    (addr, relayed)
+}
+
+/// Connects to a peer. One attempt: the engine retries.
+pub(crate) async fn connect(
+    endpoint: &Endpoint,
+    addr: &EndpointAddr,
+    protocol: &[u8],
+) -> Result<Connection> {
+    let name = name_of(&addr.id);
+    let none = |what: String| {
+        Error::new(ErrorKind::Connect, Op::Connect, &name, what)
+            .with_retry(Retry::Backoff)
+            .with_hint("the sender must be running, and reachable directly or through a relay")
+    };
+    let connecting = endpoint.connect(addr.clone(), protocol);
+    match tokio::time::timeout(CONNECT_WAIT, connecting).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(e)) => Err(refusal(&name, &e).unwrap_or_else(|| none(e.to_string()))),
+        Err(_) => Err(none(format!("no answer for {} s", CONNECT_WAIT.as_secs()))),
+    }
+}
+
+/// A peer that answers and will not talk.
+fn refusal(name: &str, e: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    let mut cause = Some(e);
+    while let Some(e) = cause {
+        if let Some(e) = e.downcast_ref::<iroh::endpoint::ConnectionError>() {
+            use iroh::endpoint::ConnectionError;
+            return match e {
+                ConnectionError::ApplicationClosed(_) => Some(fault::lost(name, e)),
+                // TLS alert 120: it speaks none of the protocols that were offered.
+                ConnectionError::ConnectionClosed(close)
+                    if close.error_code == no_common_protocol() =>
+                {
+                    let what = "it shares in another way";
+                    Some(Error::new(ErrorKind::Protocol, Op::Connect, name, what))
+                }
+                _ => None,
+            };
+        }
+        cause = e.source();
+    }
+    None
+}
+
+fn no_common_protocol() -> iroh::endpoint::TransportErrorCode {
+    iroh::endpoint::TransportErrorCode::crypto(120)
+}
+
+/// How messages call a peer.
+pub(crate) fn name_of(id: &iroh::EndpointId) -> String {
+    format!("peer {}", id.fmt_short())
+}
+
+/// The way that a connection takes now.
+pub(crate) fn route(connection: &Connection) -> Route {
+    let paths = connection.paths();
+    let selected = paths.into_iter().find(iroh::endpoint::Path::is_selected);
+    match selected.map(|path| path.remote_addr().clone()) {
+        Some(TransportAddr::Ip(addr)) => Route::Direct(addr.to_string()),
+        Some(TransportAddr::Relay(url)) => Route::Relay(url.to_string()),
+        _ => Route::Unknown,
+    }
+}

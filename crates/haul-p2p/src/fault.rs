@@ -1,0 +1,164 @@
+//! What goes wrong between peers, as haul's errors.
+//!
+//! Owns the codes that connections and streams are closed with, and which failures are worth
+//! another try. It must never put a ticket or a key into an error.
+
+use std::error::Error as StdError;
+use std::io;
+
+use haul_core::{Error, ErrorKind, Op, Retry};
+use iroh::endpoint::{ConnectionError, ReadError, VarInt, WriteError};
+use iroh_blobs::get::fsm::DecodeError;
+
+/// Why a connection is closed, for the other side to tell its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Close {
+    /// All is said.
+    Done,
+    /// The ticket is not, or no longer, that of this share.
+    WrongTicket,
+    /// As many receivers as are allowed are being served, or were.
+    Full,
+    /// The sender is stopping.
+    Stopping,
+    /// What was sent made no sense.
+    Malformed,
+}
+
+impl Close {
+    const ALL: [Self; 5] =
+        [Self::Done, Self::WrongTicket, Self::Full, Self::Stopping, Self::Malformed];
+
+    pub(crate) fn code(self) -> VarInt {
+        VarInt::from_u32(self as u32)
+    }
+
+    fn of(code: VarInt) -> Option<Self> {
+        Self::ALL.into_iter().find(|close| close.code() == code)
+    }
+}
+
+/// A stream was reset because the content is not what it was when it was shared.
+pub(crate) const CHANGED: VarInt = VarInt::from_u32(17);
+
+/// A stream was reset because nothing of that name is shared.
+pub(crate) const UNKNOWN: VarInt = VarInt::from_u32(18);
+
+/// No connection, which may come back.
+pub(crate) fn lost(peer: &str, cause: &ConnectionError) -> Error {
+    let closed = match cause {
+        ConnectionError::ApplicationClosed(close) => Close::of(close.error_code),
+        _ => None,
+    };
+    let refused =
+        |kind, what, hint: &str| Error::new(kind, Op::Connect, peer, what).with_hint(hint);
+    match closed {
+        Some(Close::WrongTicket) => refused(
+            ErrorKind::AccessDenied,
+            "the sender does not know this ticket",
+            "ask for a new one: a share that was started anew may have another",
+        ),
+        Some(Close::Full) => refused(
+            ErrorKind::Rejected,
+            "the sender serves as many receivers as it wants to",
+            "try again when one of them is done, or ask for --max-receivers",
+        ),
+        Some(Close::Malformed) => {
+            refused(ErrorKind::Protocol, "the sender did not understand", "is it the same version?")
+        }
+        Some(Close::Stopping) => {
+            Error::new(ErrorKind::Connect, Op::Connect, peer, "it was stopped")
+                .with_retry(Retry::Backoff)
+                .with_hint("start the same haul send again, then the same haul receive: it goes on")
+        }
+        _ => Error::new(ErrorKind::Connect, Op::Connect, peer, describe(cause))
+            .with_retry(Retry::Backoff)
+            .with_hint("is the sender still running? the same command goes on where this ended"),
+    }
+}
+
+fn describe(cause: &ConnectionError) -> String {
+    match cause {
+        ConnectionError::TimedOut => "it does not answer any more".to_owned(),
+        ConnectionError::Reset => "it was started anew".to_owned(),
+        ConnectionError::LocallyClosed => "the connection was closed here".to_owned(),
+        cause => cause.to_string(),
+    }
+}
+
+/// A read that failed.
+pub(crate) fn of_read(peer: &str, cause: &ReadError) -> Error {
+    match cause {
+        ReadError::ConnectionLost(cause) => lost(peer, cause),
+        ReadError::Reset(code) => reset(peer, *code),
+        cause => {
+            Error::new(ErrorKind::Connect, Op::Receive, peer, cause).with_retry(Retry::Backoff)
+        }
+    }
+}
+
+/// A write that failed.
+pub(crate) fn of_write(peer: &str, cause: &WriteError) -> Error {
+    match cause {
+        WriteError::ConnectionLost(cause) => lost(peer, cause),
+        WriteError::Stopped(code) => reset(peer, *code),
+        cause => Error::new(ErrorKind::Connect, Op::Share, peer, cause).with_retry(Retry::Backoff),
+    }
+}
+
+fn reset(peer: &str, code: VarInt) -> Error {
+    match code {
+        CHANGED => {
+            let what = "the file was changed at the sender since it was shared";
+            Error::new(ErrorKind::SourceChanged, Op::Receive, peer, what)
+                .with_hint("ask for it to be shared again")
+        }
+        UNKNOWN => Error::new(ErrorKind::NotFound, Op::Receive, peer, "it is not shared any more"),
+        code => {
+            let what = format!("the sender gave up (code {code})");
+            Error::new(ErrorKind::Rejected, Op::Receive, peer, what)
+        }
+    }
+}
+
+/// An I/O error that may carry one of QUIC's.
+pub(crate) fn of_io(peer: &str, cause: &io::Error) -> Error {
+    let mut source: Option<&(dyn StdError + 'static)> =
+        cause.get_ref().map(|inner| inner as &(dyn StdError + 'static));
+    while let Some(e) = source {
+        if let Some(e) = e.downcast_ref::<ReadError>() {
+            return of_read(peer, e);
+        }
+        if let Some(e) = e.downcast_ref::<WriteError>() {
+            return of_write(peer, e);
+        }
+        if let Some(e) = e.downcast_ref::<ConnectionError>() {
+            return lost(peer, e);
+        }
+        if let Some(e) = e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            source = Some(e);
+            continue;
+        }
+        source = e.source();
+    }
+    Error::new(ErrorKind::Connect, Op::Receive, peer, cause).with_retry(Retry::Backoff)
+}
+
+/// A response that is not what was asked for.
+pub(crate) fn of_decode(peer: &str, cause: DecodeError) -> Error {
+    match &cause {
+        DecodeError::ParentHashMismatch { .. } | DecodeError::LeafHashMismatch { .. } => {
+            let what = "what came is not what its hash names";
+            Error::new(ErrorKind::Verification, Op::Receive, peer, what)
+        }
+        DecodeError::ChunkNotFound { .. }
+        | DecodeError::ParentNotFound { .. }
+        | DecodeError::LeafNotFound { .. } => {
+            let what = "the sender has not got all of it";
+            Error::new(ErrorKind::NotFound, Op::Receive, peer, what)
+        }
+        DecodeError::Read { source, .. } => return of_io(peer, source),
+        other => Error::new(ErrorKind::Io, Op::Receive, peer, other),
+    }
+    .with_source(cause)
+}

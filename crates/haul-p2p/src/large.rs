@@ -1,0 +1,187 @@
+//! Files that are fetched piece by piece.
+//!
+//! Owns the file under construction: proven bytes in their place, and behind them the nodes of the
+//! tree that prove them, so that another process can find out what of it is good without any other
+//! record. What a power cut left half-written is found out in the same way.
+
+use std::fs::File as DiskFile;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bao_tree::{BaoTree, ChunkNum, ChunkRanges};
+use bytes::Bytes;
+use haul_core::handle::JobContext;
+use haul_core::{Error, Op, Result};
+use haul_local::{CommitSpec, Partial, PartialSpec};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::outline::{self, GROUP, PAIR};
+use crate::reading::{Named, Piece};
+use crate::receive::File;
+use crate::take::{Place, Taker};
+
+/// Bytes that are gathered before they are written.
+const BATCH: usize = GROUP as usize;
+
+/// Fetches `file` to its place, going on where an earlier process stopped.
+pub(crate) async fn fetch(
+    taker: &Taker,
+    file: &File,
+    place: &Place,
+    cx: &JobContext,
+) -> Result<()> {
+    let named = file.named;
+    let spec = PartialSpec {
+        token: named.hash,
+        size: named.size,
+        extra: outline::outline_size(named.size),
+        overwrite: place.overwrite,
+        durable: taker.durability.syncs(),
+        mode: file.mode,
+    };
+    let partial = Partial::open(Arc::clone(&taker.root), place.path.clone(), spec).await?;
+    let there = if partial.found() {
+        good(&partial, named, cx.cancel.clone()).await?
+    } else {
+        ChunkRanges::empty()
+    };
+    cx.meter.add_resumed(bytes_of(&there, named.size));
+    let filling = Filling { taker, partial: &partial, named, cx, moved: AtomicU64::new(0) };
+    let there = Mutex::new(there);
+    let moved = || filling.moved.load(Ordering::Relaxed);
+    let attempt = || async { filling.fill(&mut *there.lock().await).await };
+    taker.session.engine.going_on(cx, &taker.session.peer, moved, attempt).await?;
+    partial.commit(CommitSpec { modified: file.modified }, &taker.durability).await
+}
+
+/// What of a file under construction is good.
+async fn good(partial: &Partial, named: Named, cancel: CancellationToken) -> Result<ChunkRanges> {
+    let (file, location) = (partial.file(), partial.location().to_owned());
+    let look = move || {
+        let pair = |at| {
+            let mut bytes = [0; PAIR];
+            file.read_exact_at(&mut bytes, named.size + at).ok()?;
+            outline::pair_from(&bytes)
+        };
+        let group = |range: Range<u64>, is_root| {
+            if cancel.is_cancelled() {
+                return None;
+            }
+            let bytes = read(&file, range.clone())?;
+            Some(outline::subtree(ChunkNum(range.start >> 10), &[bytes], is_root))
+        };
+        outline::valid(named.size, named.hash.into(), pair, group)
+    };
+    tokio::task::spawn_blocking(look).await.map_err(|e| {
+        Error::new(haul_core::ErrorKind::Io, Op::Read, location, "looking at it crashed")
+            .with_source(e)
+    })
+}
+
+fn read(file: &DiskFile, range: Range<u64>) -> Option<Bytes> {
+    let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
+    file.read_exact_at(&mut bytes, range.start).ok()?;
+    Some(bytes.into())
+}
+
+/// Bytes in `ranges` of a content of `size` bytes.
+fn bytes_of(ranges: &ChunkRanges, size: u64) -> u64 {
+    let bounds = ranges.boundaries();
+    let at = |chunk: &ChunkNum| chunk.to_bytes().min(size);
+    bounds.chunks(2).map(|pair| pair.get(1).map_or(size, at) - at(&pair[0])).sum()
+}
+
+/// A file that is being filled.
+struct Filling<'a> {
+    taker: &'a Taker,
+    partial: &'a Partial,
+    named: Named,
+    cx: &'a JobContext,
+    moved: AtomicU64,
+}
+
+impl Filling<'_> {
+    /// Asks for what is not `there` and writes it as it comes.
+    async fn fill(&self, there: &mut ChunkRanges) -> Result<()> {
+        let whole = ChunkRanges::from(..ChunkNum(self.named.size.div_ceil(1024)));
+        let missing = &whole - &*there;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let line = self.taker.session.line().await?;
+        let mut reading = line.ask(self.named, missing).await?;
+        let groups = outline::groups_of(self.named.size);
+        let mut batch = Batch::default();
+        loop {
+            let piece = match reading.next().await {
+                Ok(Some(piece)) => piece,
+                // What has come is good, whatever comes after it.
+                ended => {
+                    self.write(&mut batch, there).await?;
+                    return ended.map(drop);
+                }
+            };
+            match piece {
+                Piece::Node(node, pair) => self.note(&groups, node, &pair).await?,
+                Piece::Bytes(offset, bytes) => {
+                    self.cx.meter.add_wire(bytes.len() as u64);
+                    if let Some(throttle) = &self.taker.session.engine.options().throttle {
+                        throttle.take(bytes.len(), |_| ()).await;
+                    }
+                    if batch.end() != offset || batch.len >= BATCH {
+                        self.write(&mut batch, there).await?;
+                        batch.start = offset;
+                    }
+                    batch.push(bytes);
+                }
+            }
+        }
+    }
+
+    /// Keeps a node, if it is one of those that prove groups.
+    async fn note(
+        &self,
+        groups: &BaoTree,
+        node: bao_tree::TreeNode,
+        pair: &(blake3::Hash, blake3::Hash),
+    ) -> Result<()> {
+        let Some(at) = outline::offset_of(groups, node) else { return Ok(()) };
+        let bytes = Bytes::copy_from_slice(&outline::pair_bytes(pair));
+        self.partial.write_all_at(vec![bytes], self.named.size + at).await
+    }
+
+    async fn write(&self, batch: &mut Batch, there: &mut ChunkRanges) -> Result<()> {
+        let Batch { start, pieces, len } = std::mem::take(batch);
+        if len == 0 {
+            return Ok(());
+        }
+        self.partial.write_all_at(pieces, start).await?;
+        let end = start + len as u64;
+        *there |= ChunkRanges::from(ChunkNum(start >> 10)..ChunkNum(end.div_ceil(1024)));
+        self.cx.meter.add_landed(len as u64);
+        self.moved.fetch_add(len as u64, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Bytes in a row.
+#[derive(Default)]
+struct Batch {
+    start: u64,
+    pieces: Vec<Bytes>,
+    len: usize,
+}
+
+impl Batch {
+    fn end(&self) -> u64 {
+        self.start + self.len as u64
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        self.len += bytes.len();
+        self.pieces.push(bytes);
+    }
+}

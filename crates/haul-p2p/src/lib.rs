@@ -1,0 +1,41 @@
+//! haul's session family: files between people, by ticket.
+//!
+//! Owns everything that knows iroh: endpoints, tickets, what peers say to each other, and contents
+//! with their proof. A sender hashes files where they are and answers requests for ranges of them; a
+//! receiver asks for what it has not got, proves every piece as it comes and puts it in its place.
+//! The wire format of contents is that of `iroh-blobs`, so that other programs of its ecosystem can
+//! be on the other side; what they cannot say (names, times, modes, how it went) goes over a stream of
+//! haul's own.
+//!
+//! It must never print, read the environment, publish an address that it was not asked to, or trust
+//! what a peer says.
+
+mod answer;
+mod content;
+mod encode;
+mod endpoint;
+mod fault;
+mod host;
+mod large;
+mod links;
+mod listing;
+mod memory;
+mod outline;
+mod reading;
+mod receive;
+mod session;
+mod share;
+mod shelf;
+mod source;
+mod take;
+mod ticket;
+mod wire;
+
+pub use endpoint::{Net, Relay};
+pub use receive::{
+    DEFAULT_JOBS, DEFAULT_MOST, IfExists, ReceiveOptions, Received, ReceivedKind, Receiver,
+};
+pub use share::{
+    Format, Offer, ShareEnd, ShareKey, ShareOptions, Shared, What, default_jobs, share,
+};
+pub use ticket::{ShareTicket, Ticket};

@@ -1,0 +1,212 @@
+//! What a sender has, one entry after the other.
+//!
+//! Owns reading the manifest, over as many connections as it takes, and what of it is refused: it
+//! was written by somebody else. Names are checked again where they are used; here belongs what can
+//! be told of the whole: names that come twice, and more entries than anybody wants.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use bao_tree::ChunkRanges;
+use haul_core::retry::Backoff;
+use haul_core::{Error, ErrorKind, Op, Result};
+use iroh::endpoint::RecvStream;
+use iroh_blobs::format::collection::CollectionMeta;
+use iroh_blobs::get::request::get_hash_seq_and_sizes;
+use iroh_blobs::{BlobFormat, Hash};
+
+use crate::reading::{Line, Named, Piece};
+use crate::session::Session;
+use crate::ticket::Ticket;
+use crate::wire::{self, Entry, FromSender, Kind, LONGEST_PATH, LONGEST_REASON};
+
+/// The largest list of names of a collection: that of a million files with long names.
+const LARGEST_LIST: u64 = 128 << 20;
+
+/// The manifest under way.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    session: Arc<Session>,
+    most: u64,
+    count: u64,
+    ready: VecDeque<Entry>,
+    stream: Option<(RecvStream, u32)>,
+    over: bool,
+    /// Names by their hashes: what they stood for, and in which connection that was said. A hash
+    /// that nobody can foresee stands for the name, so that a million names take little memory.
+    seen: HashMap<u64, (u64, u32)>,
+    hasher: RandomState,
+    backoff: Backoff,
+}
+
+impl Listing {
+    /// What the sender of `session` has, of `most` entries at most.
+    pub(crate) fn new(session: &Arc<Session>, most: u64) -> Self {
+        Self {
+            session: Arc::clone(session),
+            most,
+            count: 0,
+            ready: VecDeque::new(),
+            stream: None,
+            over: false,
+            seen: HashMap::new(),
+            hasher: RandomState::new(),
+            backoff: session.engine.options().retry.first_contact().start(),
+        }
+    }
+
+    /// The next entries; none at the end. An error is final.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Entry>> {
+        let cancel = self.session.cx.cancel.clone();
+        let next = cancel.run_until_cancelled(Box::pin(self.read())).await;
+        next.unwrap_or_else(|| Err(Error::cancelled(Op::Receive, &self.session.peer)))
+    }
+
+    async fn read(&mut self) -> Result<Vec<Entry>> {
+        while self.ready.is_empty() && !self.over {
+            let session = Arc::clone(&self.session);
+            let read = match &session.ticket {
+                Ticket::Share(_) => self.page().await,
+                Ticket::Content(ticket) => {
+                    let line = session.line().await;
+                    match line {
+                        Ok(line) => self.collection(&line, ticket.hash(), ticket.format()).await,
+                        Err(e) => Err(e),
+                    }
+                }
+            };
+            match read {
+                Ok(()) => self.backoff = session.engine.options().retry.start(),
+                Err(e) => {
+                    self.stream = None;
+                    session.engine.wait_to_retry(&session.cx, &mut self.backoff, e).await?;
+                }
+            }
+        }
+        Ok(self.ready.drain(..).collect())
+    }
+
+    /// One message of the sender's.
+    async fn page(&mut self) -> Result<()> {
+        if self.stream.is_none() {
+            self.stream = Some(self.session.list().await?);
+        }
+        let Some((stream, generation)) = &mut self.stream else { return Ok(()) };
+        let generation = *generation;
+        let peer = Arc::clone(&self.session.peer);
+        match wire::receive::<FromSender>(stream, &peer).await? {
+            Some(FromSender::Entries(entries)) => {
+                for entry in entries {
+                    self.take(entry, generation)?;
+                }
+                Ok(())
+            }
+            Some(FromSender::End { .. }) => {
+                self.over = true;
+                self.session.set_listed().await;
+                Ok(())
+            }
+            None => {
+                let what = "its list ends too early";
+                Err(Error::new(ErrorKind::Protocol, Op::Receive, &peer, what))
+            }
+        }
+    }
+
+    /// Adds an entry, unless it was there before the connection was lost.
+    fn take(&mut self, mut entry: Entry, generation: u32) -> Result<()> {
+        if entry.path.len() > LONGEST_PATH {
+            entry.path.truncate(64);
+            entry.kind = Kind::Failed { reason: "its path is too long".to_owned() };
+        }
+        if let Kind::Failed { reason } = &mut entry.kind {
+            reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+        }
+        let name = self.hasher.hash_one(&entry.path);
+        let content = self.hasher.hash_one(identity(&entry.kind));
+        match self.seen.insert(name, (content, generation)) {
+            Some((same, earlier)) if earlier != generation && same == content => return Ok(()),
+            Some((_, earlier)) if earlier != generation => {
+                let reason = "it was changed at the sender meanwhile".to_owned();
+                entry.kind = Kind::Failed { reason };
+            }
+            Some(_) => {
+                let reason = "the sender lists this name twice".to_owned();
+                entry.kind = Kind::Failed { reason };
+            }
+            None => {}
+        }
+        self.count += 1;
+        if self.count > self.most {
+            let what = format!("it lists more than {} entries", self.most);
+            return Err(Error::new(ErrorKind::Rejected, Op::Receive, &self.session.peer, what)
+                .with_hint("--max-files allows more, at some 50 bytes of memory each"));
+        }
+        self.ready.push_back(entry);
+        Ok(())
+    }
+
+    /// A content or a collection, as others of the iroh ecosystem have it.
+    async fn collection(&mut self, line: &Line, hash: Hash, format: BlobFormat) -> Result<()> {
+        let connection = &line.connection;
+        if format == BlobFormat::Raw {
+            let asked = iroh_blobs::get::request::get_verified_size(connection, &hash).await;
+            let (size, _) = asked.map_err(|e| line.failed(e))?;
+            self.add(hash.to_hex(), *hash.as_bytes(), size)?;
+            self.over = true;
+            return Ok(());
+        }
+        let most = self.most.saturating_add(1).saturating_mul(32);
+        let (hashes, sizes) = get_hash_seq_and_sizes(connection, &hash, most, None)
+            .await
+            .map_err(|e| line.failed(e))?;
+        let nonsense = |what: &str| Error::new(ErrorKind::Protocol, Op::Receive, &line.peer, what);
+        let (Some(list), Some(size)) = (hashes.get(0), sizes.first()) else {
+            return Err(nonsense("the collection is empty"));
+        };
+        if *size > LARGEST_LIST {
+            return Err(nonsense("the collection's list of names is too long"));
+        }
+        let list = Named { hash: *list.as_bytes(), size: *size };
+        let names: CollectionMeta = postcard::from_bytes(&whole(line, list).await?)
+            .map_err(|e| nonsense("the collection has no list of names").with_source(e))?;
+        let right = names.check_header() && names.names().len() + 1 == hashes.len();
+        if !right || sizes.len() != hashes.len() {
+            return Err(nonsense("the collection's list of names does not fit it"));
+        }
+        let contents = hashes.iter().zip(sizes.iter()).skip(1);
+        for (name, (hash, size)) in names.names().iter().zip(contents) {
+            self.add(name.clone(), *hash.as_bytes(), *size)?;
+        }
+        self.over = true;
+        Ok(())
+    }
+
+    fn add(&mut self, name: String, hash: [u8; 32], size: u64) -> Result<()> {
+        let kind = Kind::File { size, hash, mode: None, modified: None };
+        self.take(Entry { path: name.into_bytes(), kind }, 0)
+    }
+}
+
+/// What an entry stands for: times and modes may be others when a share is started again.
+fn identity(kind: &Kind) -> (u8, &[u8], u64) {
+    match kind {
+        Kind::File { size, hash, .. } => (0, hash, *size),
+        Kind::Folder => (1, b"", 0),
+        Kind::Symlink { target } => (2, target, 0),
+        Kind::Failed { .. } => (3, b"", 0),
+    }
+}
+
+/// All of a small content.
+async fn whole(line: &Line, content: Named) -> Result<Vec<u8>> {
+    let mut reading = line.ask(content, ChunkRanges::all()).await?;
+    let mut all = Vec::new();
+    while let Some(piece) = reading.next().await? {
+        if let Piece::Bytes(_, bytes) = piece {
+            all.extend_from_slice(&bytes);
+        }
+    }
+    Ok(all)
+}

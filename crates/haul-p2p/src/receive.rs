@@ -1,0 +1,361 @@
+//! Receiving: from a ticket to files.
+//!
+//! Owns the life of a receive, and the entries of a sender as things that can be taken. Files are
+//! fetched as many at once as was asked for, large ones first (S4.3, S4.4, S4.36); what fails is
+//! tried again by the engine's rules and told in the end.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use futures::stream::{self, Stream};
+use haul_core::handle::JobContext;
+use haul_core::many::Item;
+use haul_core::{Engine, Error, ErrorKind, Op, RelPath, Result, Source, Summary};
+use haul_local::{DestinationRoot, Durability};
+
+use crate::endpoint::Net;
+use crate::listing::Listing;
+use crate::outline::GROUP;
+use crate::reading::Named;
+use crate::session::Session;
+use crate::source::PeerSource;
+use crate::take::{Taker, Task};
+use crate::ticket::Ticket;
+use crate::wire::{Entry, Kind, Moment};
+
+/// How often a sender hears how far this side is.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// The most small files in one request.
+const FILES: usize = 64;
+
+/// S4.3: files that are fetched at once: the network is the limit, not the processor.
+pub const DEFAULT_JOBS: usize = 6;
+
+/// Entries that a sender may list.
+pub const DEFAULT_MOST: u64 = 1_000_000;
+
+/// How a share is received.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ReceiveOptions {
+    /// How peers reach each other.
+    pub net: Net,
+    /// Files that are fetched at once, at least 1.
+    pub jobs: usize,
+    /// What is done about a name that something else has.
+    pub if_exists: IfExists,
+    /// The most entries that the sender may list.
+    pub most: u64,
+}
+
+impl Default for ReceiveOptions {
+    fn default() -> Self {
+        let (net, if_exists) = (Net::default(), IfExists::default());
+        Self { net, jobs: DEFAULT_JOBS, if_exists, most: DEFAULT_MOST }
+    }
+}
+
+/// What is done about a name that something else has. The same content is no something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IfExists {
+    /// The file fails.
+    #[default]
+    Fail,
+    /// The file is left out.
+    Skip,
+    /// The file gets another name: `a (1).txt`.
+    Rename,
+    /// The file replaces what is there, once it is complete.
+    Overwrite,
+}
+
+/// A file of a sender's.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    pub(crate) path: RelPath,
+    pub(crate) named: Named,
+    pub(crate) mode: Option<u32>,
+    pub(crate) modified: Option<SystemTime>,
+}
+
+/// A thing of a sender's.
+#[derive(Debug)]
+pub(crate) enum Thing {
+    File(File),
+    Folder(RelPath),
+    Symlink(RelPath, PathBuf),
+    Failed(RelPath, Error),
+}
+
+impl Thing {
+    fn of(entry: Entry, peer: &str) -> Self {
+        let path = RelPath::new(OsString::from_vec(entry.path));
+        match entry.kind {
+            Kind::File { size, hash, mode, modified } => {
+                let modified = modified.and_then(Moment::time);
+                Self::File(File { path, named: Named { hash, size }, mode, modified })
+            }
+            Kind::Folder => Self::Folder(path),
+            Kind::Symlink { target } => Self::Symlink(path, OsString::from_vec(target).into()),
+            Kind::Failed { reason } => {
+                let what = format!("{peer} cannot send it: {reason}");
+                let e = Error::new(ErrorKind::Rejected, Op::Receive, &path, what);
+                Self::Failed(path, e)
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &RelPath {
+        match self {
+            Self::File(File { path, .. })
+            | Self::Folder(path)
+            | Self::Symlink(path, _)
+            | Self::Failed(path, _) => path,
+        }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Self::File(file) => file.named.size,
+            _ => 0,
+        }
+    }
+}
+
+/// A connection to a sender, and what it has.
+#[derive(Debug)]
+pub struct Receiver {
+    session: Arc<Session>,
+}
+
+impl Receiver {
+    /// Prepares to receive what `ticket` names. Nothing is connected before something is asked for.
+    pub async fn open(engine: Engine, cx: JobContext, ticket: Ticket, net: &Net) -> Result<Self> {
+        Ok(Self { session: Session::open(engine, cx, ticket, net).await? })
+    }
+
+    /// Takes everything to the folder `root`.
+    pub async fn take(
+        &self,
+        root: Arc<DestinationRoot>,
+        durability: Durability,
+        options: &ReceiveOptions,
+    ) -> Result<Summary> {
+        let (session, if_exists) = (Arc::clone(&self.session), options.if_exists);
+        let taker = Taker { session, root, durability, if_exists };
+        let failure = Arc::default();
+        let tasks = self.tasks(options.most, Arc::clone(&failure));
+        let work = move |task, cx| taker.clone().settle(task, cx);
+        self.run(options.jobs, tasks, failure, work).await
+    }
+
+    /// Hands everything to `work`, as sources that can be read like any other. `work` says how many
+    /// items came to what.
+    pub async fn hand_over<W, WF>(&self, options: &ReceiveOptions, work: W) -> Result<Summary>
+    where
+        W: Fn(Received, JobContext) -> WF + Clone + Send + Sync + 'static,
+        WF: Future<Output = haul_core::Settled> + Send,
+    {
+        let failure = Arc::default();
+        let session = Arc::clone(&self.session);
+        let things = self.things(options.most, Arc::clone(&failure));
+        let items = futures::StreamExt::map(things, move |thing| {
+            Item::one(thing.size(), Received::of(thing, &session))
+        });
+        let work = move |received, cx| {
+            let work = work.clone();
+            async move { vec![work(received, cx).await] }
+        };
+        self.run(options.jobs, items, failure, work).await
+    }
+
+    /// The only file of the share, for those who want one.
+    pub async fn only(&self, options: &ReceiveOptions) -> Result<Received> {
+        let peer = &self.session.peer;
+        let several = || {
+            Error::new(ErrorKind::Invalid, Op::Receive, peer, "it shares more than one file")
+                .with_hint("name a folder to receive them in")
+        };
+        let mut listing = Listing::new(&self.session, options.most);
+        let mut only = None;
+        loop {
+            let entries = listing.next().await?;
+            if entries.is_empty() {
+                break;
+            }
+            for entry in entries {
+                match Thing::of(entry, peer) {
+                    Thing::Failed(_, e) => return Err(e),
+                    thing @ Thing::File(_) if only.is_none() => only = Some(thing),
+                    _ => return Err(several()),
+                }
+            }
+        }
+        let nothing = || Error::new(ErrorKind::NotFound, Op::Receive, peer, "it shares no file");
+        Ok(Received::of(only.ok_or_else(nothing)?, &self.session))
+    }
+
+    /// Tells the sender what became of `files`, of which some failed, and ends the connection.
+    pub async fn end(&self, files: u64, failed: u64) {
+        self.session.bye(files, failed).await;
+        self.session.close().await;
+    }
+
+    async fn run<T, S, W, WF>(
+        &self,
+        jobs: usize,
+        items: S,
+        failure: Arc<Mutex<Option<Error>>>,
+        work: W,
+    ) -> Result<Summary>
+    where
+        T: Send + 'static,
+        S: Stream<Item = Item<T>>,
+        W: Fn(T, JobContext) -> WF + Clone + Send + Sync + 'static,
+        WF: Future<Output = Vec<haul_core::Settled>> + Send,
+    {
+        let started = Instant::now();
+        let Session { engine, cx, .. } = &*self.session;
+        let working = engine.many(jobs.max(1), cx, items, work);
+        let ended = tokio::select! {
+            ended = working => ended,
+            () = self.session.keep_telling(TELL_EVERY) => Ok(()),
+        };
+        let mut summary = cx.tally.snapshot();
+        (summary.elapsed, summary.retried) = (started.elapsed(), cx.meter.snapshot().retried);
+        let unlisted = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (ended, unlisted) {
+            (Ok(()), None) => {
+                self.end(summary.copied + summary.skipped, summary.failed).await;
+                Ok(summary)
+            }
+            (Err(e), _) | (Ok(()), Some(e)) => {
+                self.session.close().await;
+                Err(e)
+            }
+        }
+    }
+
+    /// Everything that the sender lists; what ends it early is put into `failure`.
+    fn things(
+        &self,
+        most: u64,
+        failure: Arc<Mutex<Option<Error>>>,
+    ) -> impl Stream<Item = Thing> + Send + use<> {
+        let pages = pages(&self.session, most, failure);
+        futures::StreamExt::flat_map(pages, stream::iter)
+    }
+
+    /// The same as tasks, with small files put together.
+    fn tasks(
+        &self,
+        most: u64,
+        failure: Arc<Mutex<Option<Error>>>,
+    ) -> impl Stream<Item = Item<Task>> + Send + use<> {
+        let pages = pages(&self.session, most, failure);
+        futures::StreamExt::flat_map(pages, |page| stream::iter(packed(page)))
+    }
+}
+
+fn pages(
+    session: &Arc<Session>,
+    most: u64,
+    failure: Arc<Mutex<Option<Error>>>,
+) -> impl Stream<Item = Vec<Thing>> + Send + use<> {
+    let (listing, session) = (Listing::new(session, most), Arc::clone(session));
+    stream::unfold((listing, session, failure), |(mut listing, session, failure)| async move {
+        match listing.next().await {
+            Ok(entries) if entries.is_empty() => None,
+            Ok(entries) => {
+                let page: Vec<_> =
+                    entries.into_iter().map(|entry| Thing::of(entry, &session.peer)).collect();
+                let bytes = page.iter().map(Thing::size).fold(0, u64::saturating_add);
+                session.cx.meter.add_total(bytes);
+                Some((page, (listing, session, failure)))
+            }
+            Err(e) => {
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+                None
+            }
+        }
+    })
+}
+
+/// Puts the small files of a page together, as many as go into one request.
+fn packed(page: Vec<Thing>) -> VecDeque<Item<Task>> {
+    let mut items = VecDeque::new();
+    let (mut small, mut bytes) = (Vec::new(), 0);
+    let pack = |small: &mut Vec<File>, bytes: &mut u64, items: &mut VecDeque<Item<Task>>| {
+        if !small.is_empty() {
+            let (task, size) = (Task::Small(std::mem::take(small)), std::mem::take(bytes));
+            let count = if let Task::Small(files) = &task { files.len() as u32 } else { 1 };
+            items.push_back(Item { size, count, task });
+        }
+    };
+    for thing in page {
+        match thing {
+            Thing::File(file) if file.named.size <= GROUP => {
+                if bytes + file.named.size > GROUP || small.len() == FILES {
+                    pack(&mut small, &mut bytes, &mut items);
+                }
+                bytes += file.named.size;
+                small.push(file);
+            }
+            other => items.push_back(Item::one(other.size(), Task::One(other))),
+        }
+    }
+    pack(&mut small, &mut bytes, &mut items);
+    items
+}
+
+/// A thing of a sender's, for those who put it elsewhere than into a folder.
+#[derive(Debug)]
+pub struct Received {
+    /// Its path, raw: somebody else wrote it.
+    pub path: RelPath,
+    /// What it is.
+    pub what: ReceivedKind,
+}
+
+/// What a thing of a sender's is.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReceivedKind {
+    /// A file, whose bytes are proven as they are read.
+    File {
+        /// Reads it.
+        source: Arc<dyn Source>,
+        /// Bytes.
+        size: u64,
+        /// Last modification.
+        modified: Option<SystemTime>,
+    },
+    /// A folder with nothing in it.
+    Folder,
+    /// A symbolic link to this.
+    Symlink(PathBuf),
+    /// It cannot be had.
+    Failed(Error),
+}
+
+impl Received {
+    fn of(thing: Thing, session: &Arc<Session>) -> Self {
+        let path = thing.path().clone();
+        let what = match thing {
+            Thing::File(file) => {
+                let (size, modified) = (file.named.size, file.modified);
+                let source = Arc::new(PeerSource::new(session, file));
+                ReceivedKind::File { source, size, modified }
+            }
+            Thing::Folder(_) => ReceivedKind::Folder,
+            Thing::Symlink(_, target) => ReceivedKind::Symlink(target),
+            Thing::Failed(_, e) => ReceivedKind::Failed(e),
+        };
+        Self { path, what }
+    }
+}

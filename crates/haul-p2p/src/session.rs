@@ -1,0 +1,188 @@
+//! The way to one sender, for as long as a receive takes.
+//!
+//! Owns the connection: made on first use, made again when it was lost, by whoever needs it next,
+//! so that a sender which is started again is found again. What is retried, how often and after
+//! which wait is the engine's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use haul_core::handle::JobContext;
+use haul_core::{Engine, Event, PeerEnd, PeerEvent, Result, Route};
+use iroh::endpoint::{Connection, RecvStream, SendStream};
+use iroh::{Endpoint, SecretKey};
+use tokio::sync::Mutex;
+
+use crate::endpoint::{self, Net};
+use crate::fault::{self, Close};
+use crate::reading::Line;
+use crate::ticket::Ticket;
+use crate::wire::{self, FromReceiver};
+
+/// How long the sender may take to hear the last word.
+const BYE_WAIT: Duration = Duration::from_secs(5);
+
+/// A receiver's side of a share.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) engine: Engine,
+    pub(crate) cx: JobContext,
+    pub(crate) ticket: Ticket,
+    pub(crate) peer: Arc<str>,
+    endpoint: Endpoint,
+    link: Mutex<Link>,
+    joined: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Link {
+    connection: Option<Connection>,
+    /// How many connections there have been.
+    generation: u32,
+    /// Where the sender lists what it has, until somebody reads it.
+    list: Option<RecvStream>,
+    /// Where this side says how far it is.
+    say: Option<SendStream>,
+    /// Whether all is listed, so that a new connection need not begin again.
+    listed: bool,
+}
+
+impl Session {
+    /// A session with the sender that `ticket` names. Nothing is connected yet.
+    pub(crate) async fn open(
+        engine: Engine,
+        cx: JobContext,
+        ticket: Ticket,
+        net: &Net,
+    ) -> Result<Arc<Self>> {
+        let net = Net { publish: false, ..net.clone() };
+        let endpoint = endpoint::bind(&net, SecretKey::generate(), &[], None).await?;
+        if matches!(&ticket, Ticket::Share(share) if share.published) {
+            endpoint::look_up_published(&endpoint);
+        }
+        let peer = endpoint::name_of(&ticket.addr().id).into();
+        let (link, joined) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Arc::new(Self { engine, cx, ticket, peer, endpoint, link, joined }))
+    }
+
+    fn protocol(&self) -> &'static [u8] {
+        match self.ticket {
+            Ticket::Share(_) => wire::ALPN,
+            Ticket::Content(_) => iroh_blobs::ALPN,
+        }
+    }
+
+    /// The connection, made again if it was lost. One attempt: the engine retries.
+    pub(crate) async fn line(&self) -> Result<Line> {
+        let mut link = self.link.lock().await;
+        let alive = link.connection.as_ref().filter(|c| c.close_reason().is_none());
+        let connection = match alive {
+            Some(connection) => connection.clone(),
+            None => self.connect(&mut link).await?,
+        };
+        let stall = self.engine.options().stall;
+        Ok(Line { connection, peer: Arc::clone(&self.peer), stall })
+    }
+
+    async fn connect(&self, link: &mut Link) -> Result<Connection> {
+        let connection =
+            endpoint::connect(&self.endpoint, self.ticket.addr(), self.protocol()).await?;
+        (link.list, link.say) = (None, None);
+        if let Ticket::Share(ticket) = &self.ticket {
+            let opened = connection.open_bi().await;
+            let (mut say, list) = opened.map_err(|e| fault::lost(&self.peer, &e))?;
+            let hello = FromReceiver::Hello { secret: ticket.secret, list: !link.listed };
+            wire::send(&mut say, &hello, &self.peer).await?;
+            (link.list, link.say) = (Some(list), Some(say));
+        }
+        link.connection = Some(connection.clone());
+        link.generation += 1;
+        self.tell(&connection);
+        Ok(connection)
+    }
+
+    fn tell(&self, connection: &Connection) {
+        let route = endpoint::route(connection);
+        let event = if self.joined.swap(true, Ordering::Relaxed) {
+            PeerEvent::Moved(route)
+        } else {
+            let meter = Arc::clone(&self.cx.meter);
+            PeerEvent::Joined { name: self.peer.to_string(), route, meter }
+        };
+        self.cx.events.send(Event::Peer { peer: 0, event });
+    }
+
+    /// Where the sender lists what it has, and the number of the connection that this is of.
+    pub(crate) async fn list(&self) -> Result<(RecvStream, u32)> {
+        let connection = self.line().await?.connection;
+        let mut link = self.link.lock().await;
+        if let Some(list) = link.list.take() {
+            return Ok((list, link.generation));
+        }
+        // It was read half-way: only a new connection lists again.
+        connection.close(Close::Done.code(), b"");
+        Err(fault::lost(&self.peer, &iroh::endpoint::ConnectionError::LocallyClosed))
+    }
+
+    /// Says that the list was read to its end.
+    pub(crate) async fn set_listed(&self) {
+        self.link.lock().await.listed = true;
+    }
+
+    /// Tells the sender how far this side is, where it wants to know, and hears of the way to it
+    /// changing; until it is dropped.
+    pub(crate) async fn keep_telling(&self, every: Duration) {
+        let (mut told, mut route) = ((0, 0), Route::Unknown);
+        loop {
+            tokio::time::sleep(every).await;
+            let meter = self.cx.meter.snapshot();
+            let now = (meter.landed, meter.total.unwrap_or(meter.landed));
+            let mut link = self.link.lock().await;
+            if let Some(connection) = &link.connection {
+                let current = endpoint::route(connection);
+                if current != route && current != Route::Unknown {
+                    route = current.clone();
+                    let event = PeerEvent::Moved(current);
+                    self.cx.events.send(Event::Peer { peer: 0, event });
+                }
+            }
+            if now != told
+                && let Some(say) = &mut link.say
+            {
+                let landed = FromReceiver::Landed { bytes: now.0, total: now.1 };
+                // A connection that is lost is for those to notice who want something of it.
+                if wire::send(say, &landed, &self.peer).await.is_ok() {
+                    told = now;
+                }
+            }
+        }
+    }
+
+    /// Says goodbye: the sender hears what became of the files, and closes.
+    pub(crate) async fn bye(&self, files: u64, failed: u64) {
+        let mut link = self.link.lock().await;
+        if let Some(say) = &mut link.say {
+            let meter = self.cx.meter.snapshot();
+            let (bytes, total) = (meter.landed, meter.total.unwrap_or(meter.landed));
+            let saying = async {
+                wire::send(say, &FromReceiver::Landed { bytes, total }, &self.peer).await?;
+                wire::send(say, &FromReceiver::Bye { files, failed }, &self.peer).await
+            };
+            if tokio::time::timeout(BYE_WAIT, saying).await.is_ok_and(|said| said.is_ok())
+                && let Some(connection) = &link.connection
+            {
+                drop(tokio::time::timeout(BYE_WAIT, connection.closed()).await);
+            }
+        }
+        self.cx.events.send(Event::Peer { peer: 0, event: PeerEvent::Left(PeerEnd::Gone) });
+    }
+
+    /// Ends the session.
+    pub(crate) async fn close(&self) {
+        if let Some(connection) = self.link.lock().await.connection.take() {
+            connection.close(Close::Done.code(), b"");
+        }
+        self.endpoint.close().await;
+    }
+}

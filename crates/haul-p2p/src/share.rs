@@ -1,0 +1,436 @@
+//! Sharing: what is offered, the ticket, and how long it lasts.
+//!
+//! Owns the life of a share: files are hashed, as many at once as was asked for (S4.1, S4.2, S4.4),
+//! while receivers are served already; it ends when it is cancelled, when enough receivers are done,
+//! or when its time is over. A file that cannot be shared is reported and left out (S4.24, S4.26);
+//! it must never end the share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures::future::{Either, select};
+use futures::stream::{Stream, StreamExt as _};
+use haul_core::handle::JobContext;
+use haul_core::many::Item;
+use haul_core::meter::ChunkMeter;
+use haul_core::{
+    Engine, Error, ErrorKind, Event, Link, Op, Outcome, RelPath, Result, Settled, Source, Summary,
+};
+use iroh::{Endpoint, SecretKey};
+use iroh_blobs::BlobFormat;
+use iroh_blobs::format::collection::Collection;
+use iroh_blobs::hashseq::HashSeq;
+use iroh_blobs::ticket::BlobTicket;
+
+use crate::content::Content;
+use crate::endpoint::{self, Net};
+use crate::host::Host;
+use crate::memory::Memory;
+use crate::shelf::{Shelf, Stock};
+use crate::ticket::{Secret, ShareTicket, Ticket};
+use crate::wire::{self, Entry, Kind, Moment};
+
+/// How a share is made.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ShareOptions {
+    /// How peers reach this one.
+    pub net: Net,
+    /// Who can read the ticket.
+    pub format: Format,
+    /// Who this is, to receivers, as long as the same key is used; whoever has it can pretend to be
+    /// this share.
+    pub key: ShareKey,
+    /// Files that are hashed at once, at least 1.
+    pub jobs: usize,
+    /// Receivers after which the share ends: each counts when it has everything.
+    pub receivers: Option<u64>,
+    /// When the share ends at the latest.
+    pub expires: Option<Duration>,
+}
+
+impl ShareOptions {
+    /// A share with `key`, on the default network, until it is cancelled.
+    pub fn new(key: ShareKey) -> Self {
+        Self {
+            net: Net::default(),
+            format: Format::default(),
+            key,
+            jobs: default_jobs(),
+            receivers: None,
+            expires: None,
+        }
+    }
+}
+
+/// S4.2: hashing keeps a core busy, so no more files at once than there are cores, and 8 at most.
+pub fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8)
+}
+
+/// Who can read a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// haul: the ticket is known at once; names, times, modes, links and empty folders travel.
+    #[default]
+    Haul,
+    /// `sendme` and others of the iroh ecosystem: known when all is hashed; names and bytes travel.
+    Collection,
+}
+
+/// The secret that a share's identity and ticket come from.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShareKey([u8; 32]);
+
+impl ShareKey {
+    /// A share that nobody has made before.
+    pub fn random() -> Self {
+        Self(SecretKey::generate().to_bytes())
+    }
+
+    /// The share of `what` (its sources, however they are spelled, in a fixed order) by whoever has
+    /// `identity`: always the same, so that tickets stay good when the share is started again, and
+    /// not to be linked with other shares of the same identity.
+    pub fn of(identity: &[u8; 32], what: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("haul p2p 2026-11 share key");
+        hasher.update(identity);
+        hasher.update(what);
+        Self(*hasher.finalize().as_bytes())
+    }
+
+    fn derive(&self, purpose: &str) -> [u8; 32] {
+        blake3::derive_key(purpose, &self.0)
+    }
+
+    fn secret(&self) -> Secret {
+        let mut secret = Secret::default();
+        secret.copy_from_slice(&self.derive("haul p2p 2026-11 ticket secret")[..16]);
+        secret
+    }
+
+    /// A port that is likely to be free when the share is started again: one of those that nobody
+    /// registers (RFC 6335, 6).
+    fn port(&self) -> u16 {
+        let bytes = self.derive("haul p2p 2026-11 port");
+        49152 + u16::from_le_bytes([bytes[0], bytes[1]]) % 16384
+    }
+
+    fn endpoint_key(&self) -> SecretKey {
+        SecretKey::from_bytes(&self.derive("haul p2p 2026-11 endpoint key"))
+    }
+}
+
+impl std::fmt::Debug for ShareKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ShareKey(***)")
+    }
+}
+
+/// One thing to share.
+#[derive(Debug)]
+pub struct Offer {
+    /// Its path at the receiver.
+    pub path: RelPath,
+    /// What it is.
+    pub what: What,
+}
+
+/// What is shared.
+#[derive(Debug)]
+pub enum What {
+    /// A file: its bytes are read where they are, whenever a receiver asks for them.
+    File {
+        /// Where its bytes are.
+        source: Arc<dyn Source>,
+        /// Bytes, as far as is known.
+        size: u64,
+        /// Permission bits.
+        mode: Option<u32>,
+        /// Last modification.
+        modified: Option<SystemTime>,
+    },
+    /// A folder with nothing in it.
+    Folder,
+    /// A symbolic link to this.
+    Symlink(PathBuf),
+}
+
+/// What a share did.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Shared {
+    /// The files that were offered, and those that could not be.
+    pub items: Summary,
+    /// Receivers that have everything.
+    pub finished: u64,
+    /// Why it ended.
+    pub end: ShareEnd,
+}
+
+/// Why a share ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShareEnd {
+    /// It was cancelled.
+    Stopped,
+    /// As many receivers as were wanted have everything.
+    Enough,
+    /// Its time was over.
+    Expired,
+}
+
+/// Shares `offers` until the share ends. [`Event::Ticket`] brings the ticket.
+pub async fn share<S>(
+    engine: Engine,
+    cx: JobContext,
+    offers: S,
+    options: ShareOptions,
+) -> Result<Shared>
+where
+    S: Stream<Item = Result<Offer>> + Send,
+{
+    let protocols: &[&[u8]] = match options.format {
+        Format::Haul => &[wire::ALPN],
+        Format::Collection => &[iroh_blobs::ALPN],
+    };
+    let (key, port) = (options.key.endpoint_key(), Some(options.key.port()));
+    let endpoint = endpoint::bind(&options.net, key, protocols, port).await?;
+    let share = Share {
+        host: Host::new(&engine, &cx, options.key.secret(), options.receivers),
+        endpoint: endpoint.clone(),
+        engine,
+        cx,
+        options,
+        started: Instant::now(),
+    };
+    let result = share.run(offers).await;
+    // Tells the peers, and gives what was sent last time to arrive.
+    endpoint.close().await;
+    result
+}
+
+struct Share {
+    engine: Engine,
+    cx: JobContext,
+    endpoint: Endpoint,
+    host: Arc<Host>,
+    options: ShareOptions,
+    started: Instant,
+}
+
+impl Share {
+    async fn run<S: Stream<Item = Result<Offer>> + Send>(&self, offers: S) -> Result<Shared> {
+        let visits = Arc::clone(&self.host).serve(self.endpoint.clone());
+        let offering = async {
+            let offered = self.offer(offers).await;
+            match offered {
+                Ok(items) => Ok((items, self.end().await)),
+                Err(e) => Err(e),
+            }
+        };
+        // Receivers are served as long as the share lasts, and not longer.
+        let (visits, offering) = (Box::pin(visits), Box::pin(offering));
+        let ended = match select(offering, visits).await {
+            Either::Left((ended, visits)) => {
+                self.host.stop();
+                visits.await;
+                ended
+            }
+            Either::Right(((), offering)) => offering.await,
+        };
+        let (items, end) = ended?;
+        Ok(Shared { items, finished: self.host.finished(), end })
+    }
+
+    /// Hashes and lists everything, and tells the ticket.
+    async fn offer<S: Stream<Item = Result<Offer>> + Send>(&self, offers: S) -> Result<Summary> {
+        let early = self.options.format == Format::Haul;
+        let announcing = async {
+            if early {
+                let (addr, secret) = (self.address().await, self.options.key.secret());
+                let published = self.options.net.publish;
+                self.announce(&Ticket::Share(ShareTicket { addr, secret, published }));
+            }
+        };
+        let (imported, ()) = futures::join!(self.import(offers), announcing);
+        imported?;
+        let mut items = self.cx.tally.snapshot();
+        (items.elapsed, items.retried) = (self.started.elapsed(), self.cx.meter.snapshot().retried);
+        if items.copied == 0 {
+            let what = "there is nothing to share";
+            return Err(Error::new(ErrorKind::NotFound, Op::Share, "the sources", what));
+        }
+        if !early {
+            let hash = self.collect().await?;
+            let ticket = BlobTicket::new(self.address().await, hash.into(), BlobFormat::HashSeq);
+            self.announce(&Ticket::Content(ticket));
+        }
+        self.host.shelf.complete();
+        self.cx.events.send(Event::AllOffered(items));
+        Ok(items)
+    }
+
+    async fn address(&self) -> iroh::EndpointAddr {
+        let (addr, relayed) = endpoint::address(&self.endpoint, &self.options.net).await;
+        if !relayed {
+            let text = "no relay answers: only receivers that reach this machine directly can \
+                        connect"
+                .to_owned();
+            self.cx.events.send(Event::Note { text });
+        }
+        addr
+    }
+
+    fn announce(&self, ticket: &Ticket) {
+        self.cx.events.send(Event::Ticket(Link(ticket.to_string())));
+    }
+
+    async fn import<S: Stream<Item = Result<Offer>> + Send>(&self, offers: S) -> Result<()> {
+        let items = offers.map(|offer| {
+            let size = match &offer {
+                Ok(Offer { what: What::File { size, .. }, .. }) => *size,
+                _ => 0,
+            };
+            self.cx.meter.add_total(size);
+            Item::one(size, offer)
+        });
+        let importer = Importer {
+            engine: self.engine.clone(),
+            shelf: Arc::clone(&self.host.shelf),
+            format: self.options.format,
+        };
+        let work = move |offer, cx| {
+            let importer = importer.clone();
+            async move { vec![importer.settle(offer, cx).await] }
+        };
+        self.engine.many(self.options.jobs.max(1), &self.cx, items, work).await
+    }
+
+    /// Puts everything into a collection, as others of the iroh ecosystem have it.
+    async fn collect(&self) -> Result<[u8; 32]> {
+        let all = &self.host.shelf;
+        let named = all.sorted().into_iter().filter_map(|entry| match (&entry.kind, &entry.path) {
+            (Kind::File { hash, .. }, path) => {
+                Some((String::from_utf8(path.clone()).ok()?, iroh_blobs::Hash::from(*hash)))
+            }
+            _ => None,
+        });
+        let collection: Collection = named.collect();
+        let mut last = [0; 32];
+        for blob in collection.to_blobs() {
+            let source: Arc<dyn Source> = Arc::new(Memory::new("the list of files", blob.clone()));
+            let content = Content::open(&self.engine, &source, &self.cx).await?;
+            let outline = content.outline(&ChunkMeter::new(haul_core::Meter::new())).await?;
+            last = *outline.root().as_bytes();
+            all.stock(Stock { source, outline });
+            if let Ok(seq) = HashSeq::try_from(blob) {
+                all.set_collection(last, seq); // the last one is it
+            }
+        }
+        Ok(last)
+    }
+
+    /// Waits for the end of the share.
+    async fn end(&self) -> ShareEnd {
+        let left = self.options.expires.map(|life| life.saturating_sub(self.started.elapsed()));
+        let expired: futures::future::BoxFuture<'_, ()> = match left {
+            Some(left) => Box::pin(tokio::time::sleep(left)),
+            None => Box::pin(std::future::pending()),
+        };
+        tokio::select! {
+            () = self.cx.cancel.cancelled() => ShareEnd::Stopped,
+            () = self.host.enough() => ShareEnd::Enough,
+            () = expired => ShareEnd::Expired,
+        }
+    }
+}
+
+/// Hashes one thing after the other.
+#[derive(Clone)]
+struct Importer {
+    engine: Engine,
+    shelf: Arc<Shelf>,
+    format: Format,
+}
+
+impl Importer {
+    async fn settle(self, offer: Result<Offer>, cx: JobContext) -> Settled {
+        let Offer { path, what } = match offer {
+            Ok(offer) => offer,
+            Err(e) => return self.failed(String::new(), None, e),
+        };
+        let (from, size) = match &what {
+            What::File { source, size, .. } => (source.location(), *size),
+            _ => (path.to_string(), 0),
+        };
+        match self.upload_one_file(&path, what, &cx).await {
+            Ok(()) => Settled::new(from, path.to_string(), Outcome::Offered).sized(size),
+            Err(e) => self.failed(from, Some(&path), e),
+        }
+    }
+
+    /// A file that cannot be shared: receivers hear of it, too.
+    fn failed(&self, from: String, path: Option<&RelPath>, e: Error) -> Settled {
+        if let Some(path) = path
+            && e.kind() != ErrorKind::Cancelled
+        {
+            let mut reason = e.detail().to_owned();
+            reason.truncate(reason.floor_char_boundary(wire::LONGEST_REASON));
+            self.shelf
+                .list(Entry { path: path.as_bytes().to_vec(), kind: Kind::Failed { reason } });
+        }
+        Settled::new(from, "", Outcome::Failed(e))
+    }
+
+    /// S4.17: hashes one file, telling how far it is, and puts it on the shelf.
+    async fn upload_one_file(&self, path: &RelPath, what: What, cx: &JobContext) -> Result<()> {
+        let refuse = |kind, what| Error::new(kind, Op::Share, path, what);
+        path.beneath().map_err(|e| refuse(ErrorKind::Invalid, e.to_string()))?;
+        if path.as_bytes().len() > wire::LONGEST_PATH {
+            return Err(refuse(ErrorKind::Invalid, "its path is too long".to_owned()));
+        }
+        let collection = self.format == Format::Collection;
+        if collection && path.to_str().is_none() {
+            let what = "its name is not UTF-8, and this kind of ticket has no others";
+            return Err(refuse(ErrorKind::Unsupported, what.to_owned()));
+        }
+        let kind = match what {
+            What::File { source, size, mode, modified } => {
+                let hashing = self.file(source, (size, mode, modified), path, cx);
+                cx.cancel
+                    .run_until_cancelled(Box::pin(hashing))
+                    .await
+                    .unwrap_or_else(|| Err(Error::cancelled(Op::Share, path)))?
+            }
+            What::Folder => Kind::Folder,
+            What::Symlink(target) => {
+                Kind::Symlink { target: target.into_os_string().into_encoded_bytes() }
+            }
+        };
+        if collection && !matches!(kind, Kind::File { .. }) {
+            let text = "empty folders and links are left out: this kind of ticket has no place \
+                        for them"
+                .to_owned();
+            cx.events.send(Event::Note { text });
+        }
+        self.shelf.list(Entry { path: path.as_bytes().to_vec(), kind });
+        Ok(())
+    }
+
+    async fn file(
+        &self,
+        source: Arc<dyn Source>,
+        (size, mode, modified): (u64, Option<u32>, Option<SystemTime>),
+        path: &RelPath,
+        cx: &JobContext,
+    ) -> Result<Kind> {
+        cx.started(&source.location(), &path.to_string(), Some(size));
+        let content = Content::open(&self.engine, &source, cx).await?;
+        let outline = content.outline(&ChunkMeter::new(Arc::clone(&cx.meter))).await?;
+        let modified = modified.or(content.meta().modified).and_then(Moment::of);
+        let (size, hash) = (outline.size(), *outline.root().as_bytes());
+        self.shelf.stock(Stock { source, outline });
+        Ok(Kind::File { size, hash, mode, modified })
+    }
+}

@@ -1,0 +1,175 @@
+//! What peers of haul say to each other.
+//!
+//! Owns the messages of protocol `haul/1` and their framing. The first stream of a connection is for
+//! messages: a length of 4 bytes (little-endian) and that many bytes of postcard. All other streams
+//! are requests for contents in the protocol of `iroh-blobs`, word for word. What is read here came
+//! from somewhere else: every length has a bound that is checked before anything is allocated.
+
+use std::time::Duration;
+
+use haul_core::{Error, ErrorKind, Op, Result};
+use iroh::endpoint::{ReadExactError, RecvStream, SendStream};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::fault;
+
+/// The name of the protocol. Another number is another protocol.
+pub(crate) const ALPN: &[u8] = b"haul/1";
+
+/// The most bytes of a message.
+const MOST: usize = 64 << 10;
+
+/// Bytes of entries to gather in a message.
+pub(crate) const PAGE: usize = 16 << 10;
+
+/// The longest path, in bytes: what Linux takes.
+pub(crate) const LONGEST_PATH: usize = 4096;
+
+/// The longest text that tells what went wrong, in bytes.
+pub(crate) const LONGEST_REASON: usize = 512;
+
+/// What a receiver says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum FromReceiver {
+    /// First: which share it wants. `list` is false when it has the manifest already.
+    Hello { secret: [u8; 16], list: bool },
+    /// From time to time: bytes verified and written so far, of those that it wants.
+    Landed { bytes: u64, total: u64 },
+    /// Last: what became of the files.
+    Bye { files: u64, failed: u64 },
+}
+
+/// What a sender says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum FromSender {
+    /// Some entries, in any order.
+    Entries(Vec<Entry>),
+    /// There are no more; so many were there.
+    End { entries: u64 },
+}
+
+/// One thing that is shared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// Its path, raw, with `/` between segments.
+    pub(crate) path: Vec<u8>,
+    pub(crate) kind: Kind,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    /// A file: its content's size and BLAKE3 hash.
+    File { size: u64, hash: [u8; 32], mode: Option<u32>, modified: Option<Moment> },
+    /// A folder with nothing in it.
+    Folder,
+    /// A symbolic link and where it leads.
+    Symlink { target: Vec<u8> },
+    /// Something that the sender wanted to share, and why it cannot.
+    Failed { reason: String },
+}
+
+/// A time: whole seconds since 1970, rounded down, and the nanoseconds after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Moment {
+    pub(crate) seconds: i64,
+    pub(crate) nanoseconds: u32,
+}
+
+impl Moment {
+    pub(crate) fn of(time: std::time::SystemTime) -> Option<Self> {
+        let since = |e: Duration| i64::try_from(e.as_secs()).ok();
+        match time.duration_since(std::time::UNIX_EPOCH) {
+            Ok(after) => Some(Self { seconds: since(after)?, nanoseconds: after.subsec_nanos() }),
+            Err(before) => {
+                let before = before.duration();
+                let nanoseconds = (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000;
+                let whole = since(before)?.checked_add(i64::from(nanoseconds > 0))?;
+                Some(Self { seconds: -whole, nanoseconds })
+            }
+        }
+    }
+
+    /// `None` for what the system has no time for.
+    pub(crate) fn time(self) -> Option<std::time::SystemTime> {
+        let whole = Duration::from_secs(self.seconds.unsigned_abs());
+        let epoch = std::time::UNIX_EPOCH;
+        let whole =
+            if self.seconds < 0 { epoch.checked_sub(whole) } else { epoch.checked_add(whole) };
+        (self.nanoseconds < 1_000_000_000)
+            .then(|| whole?.checked_add(Duration::from_nanos(self.nanoseconds.into())))
+            .flatten()
+    }
+}
+
+/// Writes a message.
+pub(crate) async fn send(to: &mut SendStream, message: &impl Serialize, peer: &str) -> Result<()> {
+    let mut frame = vec![0; 4];
+    frame = postcard::to_extend(message, frame).map_err(|e| {
+        Error::new(ErrorKind::Invalid, Op::Share, peer, "a message cannot be written")
+            .with_source(e)
+    })?;
+    let len = (frame.len() - 4) as u32;
+    frame[..4].copy_from_slice(&len.to_le_bytes());
+    to.write_all(&frame).await.map_err(|e| fault::of_write(peer, &e))
+}
+
+/// Reads a message; `None` at the end.
+pub(crate) async fn receive<T: DeserializeOwned>(
+    from: &mut RecvStream,
+    peer: &str,
+) -> Result<Option<T>> {
+    let nonsense = |what: &str| Error::new(ErrorKind::Protocol, Op::Receive, peer, what);
+    let mut len = [0; 4];
+    match from.read_exact(&mut len).await {
+        Ok(()) => {}
+        Err(ReadExactError::FinishedEarly(0)) => return Ok(None),
+        Err(ReadExactError::FinishedEarly(_)) => return Err(nonsense("a message is cut short")),
+        Err(ReadExactError::ReadError(e)) => return Err(fault::of_read(peer, &e)),
+    }
+    let len = u32::from_le_bytes(len) as usize;
+    if len > MOST {
+        return Err(nonsense("a message is too long"));
+    }
+    let mut frame = vec![0; len];
+    match from.read_exact(&mut frame).await {
+        Ok(()) => {}
+        Err(ReadExactError::FinishedEarly(_)) => return Err(nonsense("a message is cut short")),
+        Err(ReadExactError::ReadError(e)) => return Err(fault::of_read(peer, &e)),
+    }
+    let message = postcard::from_bytes(&frame);
+    message.map(Some).map_err(|e| nonsense("a message makes no sense").with_source(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    #[test]
+    fn times_survive_on_both_sides_of_1970() {
+        let nano = Duration::from_nanos(1);
+        let times = [
+            UNIX_EPOCH,
+            UNIX_EPOCH - nano,
+            UNIX_EPOCH - Duration::new(5, 999_999_999),
+            UNIX_EPOCH + Duration::new(1_800_000_000, 1),
+            SystemTime::now(),
+        ];
+        for time in times {
+            assert_eq!(Moment::of(time).unwrap().time(), Some(time));
+        }
+        assert_eq!(Moment { seconds: i64::MIN, nanoseconds: 0 }.time(), None);
+        assert_eq!(Moment { seconds: 0, nanoseconds: u32::MAX }.time(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_makes_the_parser_panic(raw in any::<Vec<u8>>()) {
+            let _either = postcard::from_bytes::<FromSender>(&raw);
+            let _either = postcard::from_bytes::<FromReceiver>(&raw);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What somebody shares, to a folder, a store or a pipe: `receive`.
+//!
+//! Owns what a destination means. A folder is filled by `haul-p2p` itself, which can go on where it
+//! was interrupted; everything else gets the files as sources like any other.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use haul_core::handle::JobContext;
+use haul_core::{
+    Attributes, Engine, Error, ErrorKind, Job, Location, Op, Outcome, Report, Result, Settled,
+    Skip, Source, Summary, Target, TransferHandle, Verified,
+};
+use haul_local::{DestinationRoot, PipeTarget};
+use haul_p2p::{IfExists, Received, ReceivedKind, Receiver};
+use haul_s3::S3Target;
+
+use crate::place::Place;
+use crate::{Haul, ReceiveRequest};
+
+impl Haul {
+    /// Starts to receive what a ticket names.
+    pub async fn receive(&self, request: ReceiveRequest) -> Result<TransferHandle<Summary>> {
+        let ReceiveRequest { ticket, to, options } = request;
+        let (engine, durability) = (self.engine.clone(), self.durability.clone());
+        match to {
+            Location::Local(folder) => {
+                let root = DestinationRoot::open(folder, true).await?;
+                Ok(TransferHandle::start(&self.cancel, |cx| async move {
+                    let receiver = Receiver::open(engine, cx, ticket, &options.net).await?;
+                    receiver.take(root, durability, &options).await
+                }))
+            }
+            Location::Stdio => {
+                let target = PipeTarget::stdout()?;
+                Ok(TransferHandle::start(&self.cancel, |cx| async move {
+                    let open = Receiver::open(engine.clone(), cx.clone(), ticket, &options.net);
+                    let receiver = open.await?;
+                    let only = receiver.only(&options).await?;
+                    let done = pipe(engine, only, target, &cx).await;
+                    receiver.end(u64::from(done.is_ok()), u64::from(done.is_err())).await;
+                    done
+                }))
+            }
+            Location::S3 { .. } => {
+                if options.if_exists == IfExists::Rename {
+                    let what = "objects are not given other names";
+                    return Err(Error::new(ErrorKind::Unsupported, Op::Receive, &to, what)
+                        .with_hint("--if-exists fail, skip or overwrite"));
+                }
+                let (place, if_exists) = (self.place(to).await?, options.if_exists);
+                Ok(TransferHandle::start(&self.cancel, |cx| async move {
+                    let open = Receiver::open(engine.clone(), cx, ticket, &options.net);
+                    let receiver = open.await?;
+                    let store = Arc::new(Store { engine, place, if_exists });
+                    let work = move |received, cx| {
+                        let store = Arc::clone(&store);
+                        async move { store.settle(received, cx).await }
+                    };
+                    receiver.hand_over(&options, work).await
+                }))
+            }
+            to => {
+                let what = "what is shared goes to a folder, a prefix or a pipe";
+                Err(Error::new(ErrorKind::Invalid, Op::Receive, to, what))
+            }
+        }
+    }
+}
+
+/// Writes the only file to standard output, in order and proven.
+async fn pipe(
+    engine: Engine,
+    received: Received,
+    target: PipeTarget,
+    cx: &JobContext,
+) -> Result<Summary> {
+    let started = Instant::now();
+    let ReceivedKind::File { source, size, .. } = received.what else {
+        let what = "it is no file";
+        return Err(Error::new(ErrorKind::Invalid, Op::Receive, received.path, what));
+    };
+    cx.meter.set_total(size);
+    let job = job(source, Arc::new(target), true);
+    let report = Box::pin(engine.run(job, cx.clone())).await?;
+    let mut summary = Summary::default();
+    (summary.found, summary.copied, summary.complete) = (1, 1, true);
+    (summary.bytes, summary.retried) = (report.bytes, report.retried);
+    summary.elapsed = started.elapsed();
+    Ok(summary)
+}
+
+fn job(source: Arc<dyn Source>, target: Arc<dyn Target>, overwrite: bool) -> Job {
+    let attributes = Attributes::default();
+    Job { source, target, attributes, overwrite, expected_size: None, keep_times: true }
+}
+
+/// Puts things into a store.
+struct Store {
+    engine: Engine,
+    place: Place,
+    if_exists: IfExists,
+}
+
+impl Store {
+    async fn settle(&self, received: Received, cx: JobContext) -> Settled {
+        let (from, to) = (received.path.to_string(), self.place.name(&received.path));
+        let size = match &received.what {
+            ReceivedKind::File { size, .. } => *size,
+            _ => 0,
+        };
+        let outcome = self.put(received, &cx).await.unwrap_or_else(Outcome::Failed);
+        Settled::new(from, to, outcome).sized(size)
+    }
+
+    async fn put(&self, received: Received, cx: &JobContext) -> Result<Outcome> {
+        let Received { path, what } = received;
+        let refuse = |what: &str| Error::new(ErrorKind::Unsupported, Op::Receive, &path, what);
+        // Names that no folder could have are no keys to make either.
+        path.beneath().map_err(|e| refuse(&e.to_string()))?;
+        let source = match what {
+            ReceivedKind::File { source, .. } => source,
+            ReceivedKind::Folder => Arc::new(crate::empty::Empty),
+            ReceivedKind::Failed(e) => return Err(e),
+            _ => return Err(refuse("it is a symbolic link, and a store has none")),
+        };
+        let Place::Store { client, .. } = &self.place else {
+            return Err(refuse("it goes to no store"));
+        };
+        let target = S3Target::new(client.clone(), self.place.object(&path)?);
+        let overwrite = self.if_exists == IfExists::Overwrite;
+        let job = job(source, Arc::new(target), overwrite);
+        let report = match Box::pin(self.engine.clone().run(job, cx.clone())).await {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && self.if_exists == IfExists::Skip => {
+                return Ok(Outcome::Skipped(Skip::Exists));
+            }
+            moved => moved?,
+        };
+        // Every byte was proven on its way in; what the store says of its own comes first.
+        let verified = match report.verified {
+            Verified::Size => Verified::Blake3,
+            by => by,
+        };
+        Ok(Outcome::Copied(Box::new(Report { verified, ..report })))
+    }
+}
