@@ -12,19 +12,21 @@ use haul_core::handle::JobContext;
 use haul_core::{Engine, Error, ErrorKind, Op, Result, Throttle};
 use iroh::endpoint::{RecvStream, SendStream, VarInt};
 use iroh_blobs::protocol::{
-    ChunkRangesSeq, ERR_INTERNAL, ERR_PERMISSION, GetManyRequest, GetRequest, Request,
+    ChunkRangesSeq, ERR_INTERNAL, ERR_PERMISSION, GetManyRequest, GetRequest, MAX_MESSAGE_SIZE,
+    Request,
 };
 
 use crate::content::Content;
-use crate::encode::{Sink, encode};
+use crate::encode::{LEAF, Sink, encode};
 use crate::fault;
 use crate::shelf::Shelf;
+use crate::wire;
 
 /// How long a peer may take to say what it wants.
 const REQUEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Bytes to gather before a write.
-const BATCH: usize = 64 << 10;
+const BATCH: usize = 256 << 10;
 
 /// Answers the requests of one peer.
 #[derive(Debug, Clone)]
@@ -33,14 +35,40 @@ pub(crate) struct Answers {
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) cx: JobContext,
     pub(crate) peer: Arc<str>,
+    /// Whether the peer speaks haul's protocol.
+    pub(crate) of_haul: bool,
+}
+
+/// What a peer asks for.
+enum Asked {
+    Contents(Request),
+    Outline([u8; 32]),
+}
+
+impl Asked {
+    /// `None` for what makes no sense, and for what nobody may ask.
+    async fn read(recv: &mut RecvStream, of_haul: bool) -> Option<Self> {
+        let bytes = recv.read_to_end(MAX_MESSAGE_SIZE).await.ok()?;
+        match bytes.split_first()? {
+            (&wire::OUTLINE, hash) if of_haul => Some(Self::Outline(hash.try_into().ok()?)),
+            _ => match postcard::from_bytes(&bytes).ok()? {
+                request @ (Request::Get(_) | Request::GetMany(_)) => Some(Self::Contents(request)),
+                _ => None,
+            },
+        }
+    }
 }
 
 impl Answers {
     /// Answers one request.
     pub(crate) async fn answer(self, mut send: SendStream, mut recv: RecvStream) {
-        let reading = Request::read_async(&mut recv);
-        let Ok(Ok((request, _))) = tokio::time::timeout(REQUEST_WAIT, reading).await else {
+        let reading = Asked::read(&mut recv, self.of_haul);
+        let Ok(Some(asked)) = tokio::time::timeout(REQUEST_WAIT, reading).await else {
             return refuse(&mut send, ERR_INTERNAL);
+        };
+        let request = match asked {
+            Asked::Contents(request) => request,
+            Asked::Outline(hash) => return self.outline(&hash, &mut send).await,
         };
         let answered = match &request {
             Request::Get(GetRequest { hash, ranges }) => {
@@ -51,7 +79,7 @@ impl Answers {
             Request::GetMany(GetManyRequest { hashes, ranges }) => {
                 self.contents(hashes.iter().map(|hash| *hash.as_bytes()), ranges, &mut send).await
             }
-            _ => return refuse(&mut send, ERR_PERMISSION),
+            _ => return refuse(&mut send, ERR_PERMISSION), // not read at all
         };
         match answered {
             Ok(()) => drop(send.finish()),
@@ -68,6 +96,15 @@ impl Answers {
                 }
                 refuse(&mut send, code);
             }
+        }
+    }
+
+    /// Sends the outline of a content, by which a receiver finds out what of it an old file has.
+    async fn outline(&self, hash: &[u8; 32], send: &mut SendStream) {
+        let Some(stock) = self.shelf.find(hash) else { return refuse(send, fault::UNKNOWN) };
+        let pairs = Bytes::copy_from_slice(stock.outline.pairs());
+        if send.write_chunk(pairs).await.is_ok() {
+            drop(send.finish());
         }
     }
 
@@ -98,54 +135,52 @@ fn refuse(send: &mut SendStream, code: VarInt) {
 }
 
 /// The way to the peer.
+///
+/// Hashes and bytes are put together before they are sent: the transport looks through all the
+/// pieces that it holds for every packet, so a few large ones cost less than the copy.
 struct Flow<'a> {
     send: &'a mut SendStream,
     throttle: Option<Throttle>,
     peer: &'a str,
-    /// Hashes that wait for the content they go before.
-    notes: BytesMut,
-    queue: Vec<Bytes>,
-    queued: usize,
+    gathered: BytesMut,
+    batch: usize,
 }
 
 impl<'a> Flow<'a> {
     fn new(send: &'a mut SendStream, answers: &'a Answers) -> Self {
         let throttle = answers.engine.options().throttle.clone();
-        let (notes, queue) = (BytesMut::with_capacity(BATCH / 16), Vec::new());
-        Self { send, throttle, peer: &answers.peer, notes, queue, queued: 0 }
-    }
-
-    fn seal(&mut self) {
-        if !self.notes.is_empty() {
-            self.queue.push(self.notes.split().freeze());
-        }
+        // With a rate limit, little and often: a receiver must not take a pause for the end.
+        let batch = if throttle.is_some() { LEAF } else { BATCH };
+        Self { send, throttle, peer: &answers.peer, gathered: BytesMut::new(), batch }
     }
 
     async fn flush(&mut self) -> Result<()> {
-        self.seal();
-        if let Some(throttle) = &self.throttle {
-            throttle.take(self.queued, |_| ()).await;
+        if self.gathered.is_empty() {
+            return Ok(());
         }
-        self.queued = 0;
-        let written = self.send.write_all_chunks(&mut self.queue).await;
-        self.queue.clear();
+        if let Some(throttle) = &self.throttle {
+            throttle.take(self.gathered.len(), |_| ()).await;
+        }
+        let gathered = self.gathered.split().freeze();
+        if gathered.len() >= self.batch {
+            // There is more to come, most likely: room for all of it at once.
+            self.gathered.reserve(self.batch + 2 * LEAF);
+        }
+        let written = self.send.write_chunk(gathered).await;
         written.map_err(|e| fault::of_write(self.peer, &e))
     }
 }
 
 impl Sink for Flow<'_> {
     fn note(&mut self, bytes: &[u8]) {
-        self.notes.extend_from_slice(bytes);
-        self.queued += bytes.len();
+        self.gathered.extend_from_slice(bytes);
     }
 
     fn content(&mut self, bytes: Bytes) {
-        self.seal();
-        self.queued += bytes.len();
-        self.queue.push(bytes);
+        self.gathered.extend_from_slice(&bytes);
     }
 
     async fn pass_on(&mut self) -> Result<()> {
-        if self.queued >= BATCH { self.flush().await } else { Ok(()) }
+        if self.gathered.len() >= self.batch { self.flush().await } else { Ok(()) }
     }
 }

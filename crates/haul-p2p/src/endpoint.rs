@@ -58,12 +58,21 @@ const CONNECTION_WINDOW: u32 = 24 << 20;
 /// Requests of one connection at once.
 pub(crate) const STREAMS: u32 = 64;
 
-fn transport() -> QuicTransportConfig {
+/// Bytes of requests that may be on their way to one who only answers.
+const REQUESTS_WINDOW: u32 = 2 << 20;
+
+/// `answers`: whether this side gets requests and sends contents, and not the other way round.
+fn transport(answers: bool) -> QuicTransportConfig {
+    let (stream, connection) = if answers {
+        (REQUESTS_WINDOW / 2, REQUESTS_WINDOW)
+    } else {
+        (STREAM_WINDOW, CONNECTION_WINDOW)
+    };
     QuicTransportConfig::builder()
-        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
+        .max_concurrent_bidi_streams(VarInt::from_u32(if answers { STREAMS } else { 0 }))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .stream_receive_window(VarInt::from_u32(stream))
+        .receive_window(VarInt::from_u32(connection))
         .send_window(u64::from(STREAM_WINDOW))
         .build()
 }
@@ -89,12 +98,13 @@ pub(crate) async fn bind(
 }
 
 async fn bind_at(net: &Net, key: SecretKey, protocols: &[&[u8]], port: u16) -> Result<Endpoint> {
+    let answers = !protocols.is_empty();
     let protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let mut builder = Endpoint::builder(presets::Minimal)
         .secret_key(key)
         .alpns(protocols)
         .relay_mode(relay_mode(&net.relay)?)
-        .transport_config(transport());
+        .transport_config(transport(answers));
     if net.publish {
         builder = builder.address_lookup(PkarrPublisher::n0_dns());
     }

@@ -302,6 +302,7 @@ impl Visit {
             shelf: Arc::clone(&self.host.shelf),
             cx: self.host.cx.clone(),
             peer: Arc::clone(&self.name),
+            of_haul: self.connection.alpn() == wire::ALPN,
         };
         let mut requests = JoinSet::new();
         let mut lane = self.number as usize;

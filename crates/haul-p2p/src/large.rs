@@ -18,6 +18,7 @@ use haul_local::{CommitSpec, Partial, PartialSpec};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::old;
 use crate::outline::{self, GROUP, PAIR};
 use crate::reading::{Named, Piece};
 use crate::receive::File;
@@ -43,11 +44,16 @@ pub(crate) async fn fetch(
         mode: file.mode,
     };
     let partial = Partial::open(Arc::clone(&taker.root), place.path.clone(), spec).await?;
-    let there = if partial.found() {
+    let mut there = if partial.found() {
         good(&partial, named, cx.cancel.clone()).await?
     } else {
         ChunkRanges::empty()
     };
+    if place.overwrite {
+        let comparing = old::take_over(taker, (&place.path, &partial), named, &there, cx);
+        let compared = cx.cancel.run_until_cancelled(Box::pin(comparing)).await;
+        there |= compared.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &place.path)))?;
+    }
     cx.meter.add_resumed(bytes_of(&there, named.size));
     let filling = Filling { taker, partial: &partial, named, cx, moved: AtomicU64::new(0) };
     let there = Mutex::new(there);

@@ -20,6 +20,7 @@ mod large;
 mod links;
 mod listing;
 mod memory;
+mod old;
 mod outline;
 mod reading;
 mod receive;

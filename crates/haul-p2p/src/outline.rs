@@ -95,6 +95,11 @@ impl Outline {
         self.groups.size()
     }
 
+    /// All nodes, as they are kept.
+    pub(crate) fn pairs(&self) -> &[u8] {
+        &self.pairs
+    }
+
     /// The hashes below `node`; `None` for nodes within a group.
     pub(crate) fn pair(&self, node: TreeNode) -> Option<(Hash, Hash)> {
         let at = usize::try_from(offset_of(&self.groups, node)?).ok()?;

@@ -12,7 +12,7 @@ use bao_tree::{ChunkRanges, TreeNode};
 use blake3::Hash;
 use bytes::Bytes;
 use haul_core::{Error, ErrorKind, Op, Result, stall};
-use iroh::endpoint::Connection;
+use iroh::endpoint::{Connection, ReadToEndError};
 use iroh_blobs::get::GetError;
 use iroh_blobs::get::fsm::{
     self, AtBlobContent, AtBlobHeader, AtBlobHeaderNextError, AtClosing, AtClosingNextError,
@@ -21,7 +21,7 @@ use iroh_blobs::get::fsm::{
 };
 use iroh_blobs::protocol::{ChunkRangesSeq, GetManyRequest, GetRequest};
 
-use crate::fault;
+use crate::{fault, outline, wire};
 
 /// Silence, in stall time-outs, after which a request is given up: the connection itself notices
 /// sooner when the peer is gone, and a peer with a rate limit may be slow.
@@ -86,6 +86,26 @@ impl Line {
         let opening = async { opening.await.map_err(|e| self.failed(e)) };
         let start = self.wait(opening).await?;
         Ok(Several { line: self.clone(), at: Some(start) })
+    }
+
+    /// Asks for the nodes above the groups of a content. They prove themselves: see
+    /// [`outline::valid`].
+    pub(crate) async fn ask_outline(&self, content: Named) -> Result<Vec<u8>> {
+        let most = usize::try_from(outline::outline_size(content.size)).unwrap_or(usize::MAX);
+        let asking = async {
+            let opened = self.connection.open_bi().await;
+            let (mut send, mut recv) = opened.map_err(|e| fault::lost(&self.peer, &e))?;
+            let mut request = [wire::OUTLINE; 33];
+            request[1..].copy_from_slice(&content.hash);
+            let written = send.write_all(&request).await;
+            written.map_err(|e| fault::of_write(&self.peer, &e))?;
+            drop(send.finish());
+            recv.read_to_end(most).await.map_err(|e| match e {
+                ReadToEndError::Read(e) => fault::of_read(&self.peer, &e),
+                ReadToEndError::TooLong => self.nonsense("it sends more than it was asked for"),
+            })
+        };
+        self.wait(asking).await
     }
 
     async fn header(&self, header: AtBlobHeader, size: u64) -> Result<AtBlobContent> {

@@ -66,6 +66,11 @@ impl Session {
         Ok(Arc::new(Self { engine, cx, ticket, peer, endpoint, link, joined }))
     }
 
+    /// Whether the sender speaks haul's protocol.
+    pub(crate) fn of_haul(&self) -> bool {
+        matches!(self.ticket, Ticket::Share(_))
+    }
+
     fn protocol(&self) -> &'static [u8] {
         match self.ticket {
             Ticket::Share(_) => wire::ALPN,

