@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use haul_core::handle::JobContext;
-use haul_core::{Engine, Error, ErrorKind, Op, Result, Throttle};
+use haul_core::{Engine, Error, ErrorKind, Meter, Op, Result, Throttle};
 use iroh::endpoint::{RecvStream, SendStream, VarInt};
 use iroh_blobs::protocol::{
     ChunkRangesSeq, ERR_INTERNAL, ERR_PERMISSION, GetManyRequest, GetRequest, MAX_MESSAGE_SIZE,
@@ -37,6 +37,8 @@ pub(crate) struct Answers {
     pub(crate) peer: Arc<str>,
     /// Whether the peer speaks haul's protocol.
     pub(crate) of_haul: bool,
+    /// What was sent to it: of a peer that does not say what it has, this is all that is known.
+    pub(crate) sent: Arc<Meter>,
 }
 
 /// What a peer asks for.
@@ -142,6 +144,7 @@ struct Flow<'a> {
     send: &'a mut SendStream,
     throttle: Option<Throttle>,
     peer: &'a str,
+    counter: Option<&'a Meter>,
     gathered: BytesMut,
     batch: usize,
 }
@@ -151,7 +154,8 @@ impl<'a> Flow<'a> {
         let throttle = answers.engine.options().throttle.clone();
         // With a rate limit, little and often: a receiver must not take a pause for the end.
         let batch = if throttle.is_some() { LEAF } else { BATCH };
-        Self { send, throttle, peer: &answers.peer, gathered: BytesMut::new(), batch }
+        let counter = (!answers.of_haul).then_some(&*answers.sent);
+        Self { send, throttle, peer: &answers.peer, counter, gathered: BytesMut::new(), batch }
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -177,6 +181,9 @@ impl Sink for Flow<'_> {
     }
 
     fn content(&mut self, bytes: Bytes) {
+        if let Some(counter) = self.counter {
+            counter.add_landed(bytes.len() as u64);
+        }
         self.gathered.extend_from_slice(&bytes);
     }
 

@@ -197,19 +197,26 @@ impl Visit {
     /// Any other peer: it asks for contents, and goes.
     async fn of_others(self) {
         let Some(place) = self.host.admit() else { return self.close(Close::Full) };
+        let items = self.host.cx.tally.snapshot();
+        self.meter.set_total(items.bytes);
         self.joined();
         tokio::select! {
             biased;
             () = self.host.stop.cancelled() => self.close(Close::Stopping),
             () = self.serve(None) => {}
         }
-        // It does not say whether it has everything. Going without an error is as good as it gets.
-        let polite = matches!(
-            self.connection.close_reason(),
-            Some(ConnectionError::ApplicationClosed(close)) if close.error_code == Close::Done.code()
+        // It does not say whether it has everything. Going without an error, having taken something,
+        // is as good as it gets.
+        let took = self.meter.snapshot().landed > 0 || items.bytes == 0;
+        let polite = took
+            && matches!(
+                self.connection.close_reason(),
+                Some(ConnectionError::ApplicationClosed(close)) if close.error_code == Close::Done.code()
+            );
+        self.left(
+            if polite { PeerEnd::Finished { files: items.copied } } else { PeerEnd::Gone },
+            place,
         );
-        let files = self.host.cx.tally.snapshot().copied;
-        self.left(if polite { PeerEnd::Finished { files } } else { PeerEnd::Gone }, place);
     }
 
     fn left(&self, end: PeerEnd, place: Place) {
@@ -303,6 +310,7 @@ impl Visit {
             cx: self.host.cx.clone(),
             peer: Arc::clone(&self.name),
             of_haul: self.connection.alpn() == wire::ALPN,
+            sent: Arc::clone(&self.meter),
         };
         let mut requests = JoinSet::new();
         let mut lane = self.number as usize;

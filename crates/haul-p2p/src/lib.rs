@@ -16,6 +16,7 @@ mod encode;
 mod endpoint;
 mod fault;
 mod host;
+mod import;
 mod large;
 mod links;
 mod listing;

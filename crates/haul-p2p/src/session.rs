@@ -5,11 +5,11 @@
 //! which wait is the engine's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use haul_core::handle::JobContext;
-use haul_core::{Engine, Event, PeerEnd, PeerEvent, Result, Route};
+use haul_core::{Engine, Error, ErrorKind, Event, Op, PeerEnd, PeerEvent, Result, Retry, Route};
 use iroh::endpoint::{Connection, RecvStream, SendStream};
 use iroh::{Endpoint, SecretKey};
 use tokio::sync::Mutex;
@@ -19,6 +19,9 @@ use crate::fault::{self, Close};
 use crate::reading::Line;
 use crate::ticket::Ticket;
 use crate::wire::{self, FromReceiver};
+
+/// How long the sender may take to hear how far this side is.
+const TELL_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the sender may take to hear the last word.
 const BYE_WAIT: Duration = Duration::from_secs(5);
@@ -32,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) peer: Arc<str>,
     endpoint: Endpoint,
     link: Mutex<Link>,
+    /// Tries to connect, for those who wait while somebody else tries.
+    tries: AtomicU64,
     joined: AtomicBool,
 }
 
@@ -46,6 +51,8 @@ struct Link {
     say: Option<SendStream>,
     /// Whether all is listed, so that a new connection need not begin again.
     listed: bool,
+    /// Tries to connect that failed since one succeeded.
+    failures: u32,
 }
 
 impl Session {
@@ -63,7 +70,8 @@ impl Session {
         }
         let peer = endpoint::name_of(&ticket.addr().id).into();
         let (link, joined) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Arc::new(Self { engine, cx, ticket, peer, endpoint, link, joined }))
+        let tries = AtomicU64::new(0);
+        Ok(Arc::new(Self { engine, cx, ticket, peer, endpoint, link, tries, joined }))
     }
 
     /// Whether the sender speaks haul's protocol.
@@ -80,14 +88,35 @@ impl Session {
 
     /// The connection, made again if it was lost. One attempt: the engine retries.
     pub(crate) async fn line(&self) -> Result<Line> {
+        let tried = self.tries.load(Ordering::Relaxed);
         let mut link = self.link.lock().await;
         let alive = link.connection.as_ref().filter(|c| c.close_reason().is_none());
         let connection = match alive {
             Some(connection) => connection.clone(),
-            None => self.connect(&mut link).await?,
+            None => self.again(&mut link, tried).await?,
         };
         let stall = self.engine.options().stall;
         Ok(Line { connection, peer: Arc::clone(&self.peer), stall })
+    }
+
+    /// Connects, unless somebody else has just found out that it cannot be done: everybody together
+    /// tries as often as the retry policy says, not each by itself.
+    async fn again(&self, link: &mut Link, tried: u64) -> Result<Connection> {
+        let gone = |retry| {
+            Error::new(ErrorKind::Connect, Op::Connect, &self.peer, "it cannot be reached any more")
+                .with_retry(retry)
+                .with_hint("start the same haul send again, then the same haul receive: it goes on")
+        };
+        if link.failures >= self.engine.options().retry.tries {
+            return Err(gone(Retry::Never));
+        }
+        if tried != self.tries.load(Ordering::Relaxed) {
+            return Err(gone(Retry::Backoff));
+        }
+        let connected = self.connect(link).await;
+        self.tries.fetch_add(1, Ordering::Relaxed);
+        link.failures = if connected.is_ok() { 0 } else { link.failures + 1 };
+        connected
     }
 
     async fn connect(&self, link: &mut Link) -> Result<Connection> {
@@ -156,9 +185,12 @@ impl Session {
                 && let Some(say) = &mut link.say
             {
                 let landed = FromReceiver::Landed { bytes: now.0, total: now.1 };
-                // A connection that is lost is for those to notice who want something of it.
-                if wire::send(say, &landed, &self.peer).await.is_ok() {
-                    told = now;
+                let saying = wire::send(say, &landed, &self.peer);
+                match tokio::time::timeout(TELL_WAIT, saying).await {
+                    Ok(Ok(())) => told = now,
+                    // A connection that is lost is for those to notice who want something of it; one
+                    // that does not listen hears no more, because others wait for the link.
+                    Ok(Err(_)) | Err(_) => link.say = None,
                 }
             }
         }
