@@ -131,7 +131,9 @@ fn variable_at_fault(error: &clap::Error) -> Option<&'static str> {
     };
     let flag = text(ContextKind::InvalidArg)?.split(' ').next()?;
     let value = text(ContextKind::InvalidValue)?;
-    let setting = SETTINGS.iter().find(|s| s.env.is_some() && s.flag() == flag)?;
     let typed = std::env::args().any(|word| word.starts_with(flag));
-    setting.env.filter(|name| !typed && variable(name).as_deref() == Some(value))
+    // Flags of two commands may have one name.
+    let names = SETTINGS.iter().filter(|s| s.flag() == flag).filter_map(|s| s.env);
+    let mut at_fault = names.filter(|name| !typed && variable(name).as_deref() == Some(value));
+    at_fault.next()
 }

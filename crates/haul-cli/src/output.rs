@@ -17,7 +17,8 @@ tokio::task_local! {
 pub(crate) fn start_log(verbose: u8) {
     // The SDK's own log can show headers; it stays off.
     let level = ["warn", "info", "debug"][usize::from(verbose.min(2))];
-    let crates = ["haul", "haul_core", "haul_local", "haul_s3", "haul_http", "haul_state"];
+    let crates =
+        ["haul", "haul_core", "haul_local", "haul_s3", "haul_http", "haul_p2p", "haul_state"];
     let filter = crates.map(|name| format!("{name}={level}")).join(",");
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

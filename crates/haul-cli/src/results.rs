@@ -12,6 +12,7 @@ use haul::{
 };
 use serde_json::{Value, json};
 
+use crate::args::Common;
 use crate::exit::{self, Exit};
 use crate::output;
 use crate::render::{self, Listener, Say};
@@ -26,6 +27,10 @@ pub(crate) enum Verb {
     Publish,
     Remove,
     Check,
+    /// To be had by peers.
+    Share,
+    /// From a peer.
+    Receive,
 }
 
 /// How to tell what was done.
@@ -47,8 +52,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Exit> {
     let (tally, meter, started) = (job.tally(), job.meter(), Instant::now());
     let common = &session.common;
-    let mut results =
-        Results { telling, json: common.json, verbose: common.verbose > 0, ..Results::default() };
+    let mut results = Results::new(telling, common);
     let result = render::follow_many(haul, job, session, &mut results).await;
     let summary = match &result {
         Ok(summary) => *summary,
@@ -60,20 +64,45 @@ pub(crate) async fn run(
             summary
         }
     };
-    if common.json {
-        output::result(&object_of(&summary).to_string())?;
-    } else if session.tells() && (result.is_ok() || summary.settled() > 0) {
-        let stopped = matches!(&result, Err(e) if e.kind() == ErrorKind::Cancelled);
-        let so_far = if stopped { "haul: stopped with " } else { "" };
-        output::note(&format!("{so_far}{}", line_of(&summary, telling)));
-    }
+    let resumed = meter.snapshot().resumed;
+    let ended = result.as_ref().map(drop).map_err(haul::Error::kind);
+    tell_end(&summary, resumed, ended, (telling, session))?;
     result?;
     Ok(results.exit(&summary))
 }
 
+/// The last line, which adds everything up.
+fn tell_end(
+    summary: &Summary,
+    resumed: u64,
+    ended: Result<(), ErrorKind>,
+    (telling, session): (Telling, &Session),
+) -> haul::Result<()> {
+    if session.common.json {
+        let mut object = object_of(summary);
+        if telling.verb == Verb::Receive {
+            object["resumed"] = resumed.into();
+        }
+        return output::result(&object.to_string());
+    }
+    if !session.tells() {
+        return Ok(());
+    }
+    let line = line_of(summary, resumed, telling);
+    match (ended, telling.verb) {
+        (Err(ErrorKind::Cancelled), Verb::Receive) => output::note(&format!(
+            "haul: stopped with {line}; the same command goes on where this stopped"
+        )),
+        (Err(_), _) if summary.settled() == 0 => {}
+        (Err(ErrorKind::Cancelled), _) => output::note(&format!("haul: stopped with {line}")),
+        _ => output::note(&line),
+    }
+    Ok(())
+}
+
 /// Turns items that are over into lines.
 #[derive(Debug)]
-struct Results {
+pub(crate) struct Results {
     telling: Telling,
     json: bool,
     verbose: bool,
@@ -110,11 +139,17 @@ impl Listener for Results {
 }
 
 impl Results {
+    pub(crate) fn new(telling: Telling, common: &Common) -> Self {
+        Self { telling, json: common.json, verbose: common.verbose > 0, ..Self::default() }
+    }
+
     fn tell(&self, settled: &Settled, say: &mut Say) {
         if self.json {
             say.result(&self.object(settled).to_string());
         } else if let Some(line) = self.line(settled) {
             say.result(&line);
+        } else if self.verbose && matches!(settled.outcome, Outcome::Offered) {
+            say.asides.push(format!("offered {} as {}", show(&settled.from), show(&settled.to)));
         }
     }
 
@@ -128,6 +163,10 @@ impl Results {
                 if publishes =>
             {
                 Some(link.0.clone())
+            }
+            // What was received may have got another name.
+            (Outcome::Copied(report), _) if self.telling.verb == Verb::Receive => {
+                Some(format!("{from} -> {}", show(&report.to)))
             }
             (Outcome::Copied(_) | Outcome::Linked, _) => Some(format!("{from} -> {to}")),
             (Outcome::Removed, _) => Some(format!("removed {from}")),
@@ -162,7 +201,12 @@ impl Results {
             line["url"] = json!(link.0);
         }
         match outcome {
-            Outcome::Copied(report) => facts(report, &mut line),
+            Outcome::Copied(report) => {
+                if self.telling.verb == Verb::Receive {
+                    line["to"] = json!(report.to);
+                }
+                facts(report, &mut line);
+            }
             Outcome::Skipped(why) => line["reason"] = json!(reason(*why)),
             Outcome::Same(how) => line["verified"] = json!(how.to_string()),
             Outcome::Differs(how) => line["difference"] = json!(difference(*how)),
@@ -180,7 +224,9 @@ impl Results {
     fn kind(&self, outcome: &Outcome) -> &'static str {
         match outcome {
             Outcome::Copied(_) if self.telling.verb == Verb::Move => "moved",
+            Outcome::Copied(_) if self.telling.verb == Verb::Receive => "received",
             Outcome::Copied(_) => "copied",
+            Outcome::Offered => "offered",
             Outcome::Skipped(_) => "skipped",
             Outcome::Removed => "removed",
             Outcome::Would(Change::Copy) => "would_copy",
@@ -249,7 +295,7 @@ fn snake(name: &str) -> String {
     out
 }
 
-fn object_of(s: &Summary) -> Value {
+pub(crate) fn object_of(s: &Summary) -> Value {
     json!({
         "type": "summary", "found": s.found, "copied": s.copied, "skipped": s.skipped,
         "removed": s.removed, "same": s.same, "differing": s.differing, "missing": s.missing,
@@ -259,7 +305,7 @@ fn object_of(s: &Summary) -> Value {
 }
 
 /// S0.12: the summary for people.
-fn line_of(s: &Summary, telling: Telling) -> String {
+fn line_of(s: &Summary, resumed: u64, telling: Telling) -> String {
     let would = if telling.dry_run { "would be " } else { "" };
     let mut parts = Vec::new();
     let mut part = |n: u64, what: &str, always: bool| {
@@ -271,6 +317,7 @@ fn line_of(s: &Summary, telling: Telling) -> String {
         Verb::Move => format!("{would}moved"),
         Verb::Publish if s.copied > 0 && s.bytes == 0 && s.skipped == 0 => "linked".to_owned(),
         Verb::Publish => format!("{would}uploaded"),
+        Verb::Receive => "received".to_owned(),
         _ => format!("{would}copied"),
     };
     let copied = if s.bytes > 0 { format!("{copied} ({})", human(s.bytes)) } else { copied };
@@ -290,7 +337,9 @@ fn line_of(s: &Summary, telling: Telling) -> String {
     part(s.failed.saturating_sub(s.missing), "failed", false);
     let time = s.elapsed.as_secs_f64();
     let rate = match s.bytes {
-        bytes if bytes > 0 && !telling.dry_run => format!(" ({})", human_rate(bytes, s.elapsed)),
+        bytes if bytes > 0 && !telling.dry_run => {
+            format!(" ({})", human_rate(bytes.saturating_sub(resumed), s.elapsed))
+        }
         _ => String::new(), // nothing moved
     };
     let retried = match s.retried {
@@ -298,7 +347,15 @@ fn line_of(s: &Summary, telling: Telling) -> String {
         1 => ", 1 retry".to_owned(),
         n => format!(", {} retries", grouped(n)),
     };
-    format!("{} in {time:.1} s{rate}{retried}", parts.join(", "))
+    let resumed = match resumed {
+        0 => String::new(),
+        bytes => format!(", {} of it earlier", human(bytes)),
+    };
+    let verified = match telling.verb {
+        Verb::Receive if s.copied > 0 => ", verified: BLAKE3",
+        _ => "",
+    };
+    format!("{} in {time:.1} s{rate}{resumed}{retried}{verified}", parts.join(", "))
 }
 
 #[cfg(test)]
@@ -317,14 +374,16 @@ mod tests {
         (s.found, s.copied, s.skipped, s.failed) = (1004, 1000, 3, 1);
         (s.bytes, s.retried, s.elapsed) = (1000 << 14, 2, Duration::from_millis(2100));
         assert_eq!(
-            line_of(&s, telling(Verb::Copy)),
+            line_of(&s, 0, telling(Verb::Copy)),
             "1,000 copied (15.6 MiB), 3 skipped, 1 failed in 2.1 s (7.4 MiB/s), 2 retries"
         );
         let dry = Telling { dry_run: true, ..telling(Verb::Copy) };
-        assert!(line_of(&s, dry).starts_with("1,000 would be copied (15.6 MiB), 3 skipped"));
-        assert!(line_of(&s, telling(Verb::Publish)).starts_with("1,000 uploaded (15.6 MiB), 3 s"));
+        assert!(line_of(&s, 0, dry).starts_with("1,000 would be copied (15.6 MiB), 3 skipped"));
+        assert!(
+            line_of(&s, 0, telling(Verb::Publish)).starts_with("1,000 uploaded (15.6 MiB), 3 s")
+        );
         (s.missing, s.failed) = (1, 2);
-        assert!(line_of(&s, telling(Verb::Copy)).contains("1 not found, 1 failed"));
+        assert!(line_of(&s, 0, telling(Verb::Copy)).contains("1 not found, 1 failed"));
     }
 
     /// U0.1.

@@ -5,19 +5,28 @@
 
 use anyhow::Context as _;
 use haul::{
-    Attributes, Filter, FilterRule, Jobs, Location, Options, PlanPolicy, RetryPolicy, S3Options,
-    Throttle,
+    Attributes, Filter, FilterRule, Jobs, Location, Net, Options, PlanPolicy, RetryPolicy,
+    S3Options, Throttle, Ticket,
 };
 
 use crate::args::{
-    Addressing, DedupeArgs, FilterArgs, ObjectArgs, OtherStoreArgs, Rule, ShareArgs, StoreArgs,
-    TransferArgs,
+    Addressing, DedupeArgs, FilterArgs, NetArgs, ObjectArgs, OtherStoreArgs, PaceArgs, Rule,
+    ShareArgs, StoreArgs, TransferArgs,
 };
 use crate::config::{self, ProfileRef};
 use crate::size::Concurrency;
 
 /// Understands a location.
 pub(crate) fn location(text: &std::ffi::OsStr) -> anyhow::Result<Location> {
+    if let Some(word) = text.to_str()
+        && Ticket::looks_like(word)
+        && std::fs::symlink_metadata(text).is_err()
+    {
+        // Not repeated: it is a secret.
+        let what = "a ticket is no file or folder";
+        let e = haul::Error::new(haul::ErrorKind::Invalid, haul::Op::Open, "the ticket", what);
+        return Err(e.with_hint("haul receive TICKET takes what it names").into());
+    }
     Location::parse(text).map_err(|e| {
         let place = text.to_string_lossy();
         haul::Error::new(haul::ErrorKind::Invalid, haul::Op::Parse, place, e).into()
@@ -34,7 +43,7 @@ pub(crate) fn moving(
     let mut options = Options::default();
     engine(transfer, requests, &mut options);
     let mut base = s3(store, requests);
-    base.timeout = transfer.timeout;
+    base.timeout = transfer.pace.timeout;
     (options.source, options.dest) = (base.clone(), base);
     if let Some(other) = other {
         other_store(&mut options.source, other.source_profile.as_ref());
@@ -51,14 +60,35 @@ pub(crate) fn moving(
 pub(crate) fn engine(transfer: &TransferArgs, requests: usize, options: &mut Options) {
     options.engine.concurrency = requests;
     options.engine.lanes = haul::lanes_for(requests);
-    options.engine.memory = transfer.memory.0;
-    options.engine.retry = RetryPolicy::with_tries(transfer.retries.saturating_add(1));
-    options.engine.stall = transfer.timeout;
-    options.engine.throttle = transfer.limit_rate.map(|r| Throttle::new(r.0));
+    pace(&transfer.pace, options);
     if let Some(size) = transfer.part_size {
         options.engine.part = PlanPolicy { part_size: size.0, explicit: true };
     }
     options.fsync = transfer.fsync.into();
+}
+
+fn pace(pace: &PaceArgs, options: &mut Options) {
+    options.engine.memory = pace.memory.0;
+    options.engine.retry = RetryPolicy::with_tries(pace.retries.saturating_add(1));
+    options.engine.stall = pace.timeout;
+    options.engine.throttle = pace.limit_rate.map(|r| Throttle::new(r.0));
+}
+
+/// Settings for commands that talk to peers.
+pub(crate) fn with_peers(args: &PaceArgs, store: &StoreArgs) -> Options {
+    let mut options = Options::default();
+    pace(args, &mut options);
+    let mut base = s3(store, options.engine.concurrency);
+    base.timeout = args.timeout;
+    options.with_s3(base)
+}
+
+/// How peers are reached.
+pub(crate) fn net(args: &NetArgs) -> Net {
+    let mut net = Net::default();
+    net.relay = args.relay();
+    (net.lan, net.bind) = (args.0.lan, args.0.bind);
+    net
 }
 
 /// Settings for commands that only ask.

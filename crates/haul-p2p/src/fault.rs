@@ -66,15 +66,24 @@ pub(crate) fn lost(peer: &str, cause: &ConnectionError) -> Error {
         Some(Close::Malformed) => {
             refused(ErrorKind::Protocol, "the sender did not understand", "is it the same version?")
         }
-        Some(Close::Stopping) => {
-            Error::new(ErrorKind::Connect, Op::Connect, peer, "it was stopped")
-                .with_retry(Retry::Backoff)
-                .with_hint("start the same haul send again, then the same haul receive: it goes on")
-        }
+        Some(Close::Stopping) => stopped(peer),
         _ => Error::new(ErrorKind::Connect, Op::Connect, peer, describe(cause))
             .with_retry(Retry::Backoff)
             .with_hint("is the sender still running? the same command goes on where this ended"),
     }
+}
+
+/// The sender was stopped, and may be started again.
+pub(crate) fn stopped(peer: &str) -> Error {
+    Error::new(ErrorKind::Connect, Op::Connect, peer, "it was stopped")
+        .with_retry(Retry::Backoff)
+        .with_hint("start the same haul send again, then the same haul receive: it goes on")
+}
+
+/// Whether a connection ended because the sender was stopped.
+pub(crate) fn is_stop(cause: &ConnectionError) -> bool {
+    let stop = Close::Stopping.code();
+    matches!(cause, ConnectionError::ApplicationClosed(close) if close.error_code == stop)
 }
 
 fn describe(cause: &ConnectionError) -> String {
@@ -101,7 +110,9 @@ pub(crate) fn of_read(peer: &str, cause: &ReadError) -> Error {
 pub(crate) fn of_write(peer: &str, cause: &WriteError) -> Error {
     match cause {
         WriteError::ConnectionLost(cause) => lost(peer, cause),
-        WriteError::Stopped(code) => reset(peer, *code),
+        WriteError::Stopped(_) => {
+            Error::new(ErrorKind::Connect, Op::Share, peer, "it does not want the rest")
+        }
         cause => Error::new(ErrorKind::Connect, Op::Share, peer, cause).with_retry(Retry::Backoff),
     }
 }

@@ -331,7 +331,7 @@ impl Visit {
 
     async fn watch_route(&self) {
         use futures::StreamExt as _;
-        let mut told = Route::Unknown;
+        let mut told = endpoint::route(&self.connection);
         let mut paths = self.connection.paths_stream();
         while paths.next().await.is_some() {
             let route = endpoint::route(&self.connection);

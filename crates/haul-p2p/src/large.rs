@@ -7,15 +7,15 @@
 use std::fs::File as DiskFile;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bao_tree::{BaoTree, ChunkNum, ChunkRanges};
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use haul_core::handle::JobContext;
 use haul_core::{Error, Op, Result};
 use haul_local::{CommitSpec, Partial, PartialSpec};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::old;
@@ -23,6 +23,12 @@ use crate::outline::{self, GROUP, PAIR};
 use crate::reading::{Named, Piece};
 use crate::receive::File;
 use crate::take::{Place, Taker};
+
+/// Requests for one file at once: with the window of a stream, what a single file has on its way.
+const WIDTH: usize = 4;
+
+/// Chunks of one request: 16 MiB. The nodes above it are sent again with each, a few hundred bytes.
+const STRETCH: u64 = 16 << 10;
 
 /// Bytes that are gathered before they are written.
 const BATCH: usize = GROUP as usize;
@@ -55,11 +61,12 @@ pub(crate) async fn fetch(
         there |= compared.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &place.path)))?;
     }
     cx.meter.add_resumed(bytes_of(&there, named.size));
-    let filling = Filling { taker, partial: &partial, named, cx, moved: AtomicU64::new(0) };
-    let there = Mutex::new(there);
+    let (moved, there) = (AtomicU64::new(0), Mutex::new(there));
+    let filling = Filling { taker, partial: &partial, named, cx, moved, there };
     let moved = || filling.moved.load(Ordering::Relaxed);
-    let attempt = || async { filling.fill(&mut *there.lock().await).await };
+    let attempt = || filling.fill();
     taker.session.engine.going_on(cx, &taker.session.peer, moved, attempt).await?;
+    drop(filling);
     partial.commit(CommitSpec { modified: file.modified }, &taker.durability).await
 }
 
@@ -100,6 +107,14 @@ fn bytes_of(ranges: &ChunkRanges, size: u64) -> u64 {
     bounds.chunks(2).map(|pair| pair.get(1).map_or(size, at) - at(&pair[0])).sum()
 }
 
+/// What is missing, in stretches of whole groups that are asked for one by one.
+fn stretches(size: u64, there: &ChunkRanges) -> Vec<ChunkRanges> {
+    let chunks = size.div_ceil(1024);
+    let all = (0..chunks).step_by(STRETCH as usize);
+    let whole = all.map(|at| ChunkRanges::from(ChunkNum(at)..ChunkNum(chunks.min(at + STRETCH))));
+    whole.map(|stretch| &stretch - there).filter(|missing| !missing.is_empty()).collect()
+}
+
 /// A file that is being filled.
 struct Filling<'a> {
     taker: &'a Taker,
@@ -107,16 +122,22 @@ struct Filling<'a> {
     named: Named,
     cx: &'a JobContext,
     moved: AtomicU64,
+    there: Mutex<ChunkRanges>,
 }
 
 impl Filling<'_> {
-    /// Asks for what is not `there` and writes it as it comes.
-    async fn fill(&self, there: &mut ChunkRanges) -> Result<()> {
-        let whole = ChunkRanges::from(..ChunkNum(self.named.size.div_ceil(1024)));
-        let missing = &whole - &*there;
-        if missing.is_empty() {
-            return Ok(());
-        }
+    fn there(&self) -> MutexGuard<'_, ChunkRanges> {
+        self.there.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for what is not there, several stretches at once, and writes it as it comes.
+    async fn fill(&self) -> Result<()> {
+        let missing = stretches(self.named.size, &self.there());
+        let stretches = futures::stream::iter(missing.into_iter().map(Ok));
+        stretches.try_for_each_concurrent(WIDTH, |missing| self.fetch(missing)).await
+    }
+
+    async fn fetch(&self, missing: ChunkRanges) -> Result<()> {
         let line = self.taker.session.line().await?;
         let mut reading = line.ask(self.named, missing).await?;
         let groups = outline::groups_of(self.named.size);
@@ -126,7 +147,7 @@ impl Filling<'_> {
                 Ok(Some(piece)) => piece,
                 // What has come is good, whatever comes after it.
                 ended => {
-                    self.write(&mut batch, there).await?;
+                    self.write(&mut batch).await?;
                     return ended.map(drop);
                 }
             };
@@ -138,7 +159,7 @@ impl Filling<'_> {
                         throttle.take(bytes.len(), |_| ()).await;
                     }
                     if batch.end() != offset || batch.len >= BATCH {
-                        self.write(&mut batch, there).await?;
+                        self.write(&mut batch).await?;
                         batch.start = offset;
                     }
                     batch.push(bytes);
@@ -159,14 +180,14 @@ impl Filling<'_> {
         self.partial.write_all_at(vec![bytes], self.named.size + at).await
     }
 
-    async fn write(&self, batch: &mut Batch, there: &mut ChunkRanges) -> Result<()> {
+    async fn write(&self, batch: &mut Batch) -> Result<()> {
         let Batch { start, pieces, len } = std::mem::take(batch);
         if len == 0 {
             return Ok(());
         }
         self.partial.write_all_at(pieces, start).await?;
         let end = start + len as u64;
-        *there |= ChunkRanges::from(ChunkNum(start >> 10)..ChunkNum(end.div_ceil(1024)));
+        *self.there() |= ChunkRanges::from(ChunkNum(start >> 10)..ChunkNum(end.div_ceil(1024)));
         self.cx.meter.add_landed(len as u64);
         self.moved.fetch_add(len as u64, Ordering::Relaxed);
         Ok(())

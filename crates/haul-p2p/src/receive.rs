@@ -231,7 +231,9 @@ impl Receiver {
         let unlisted = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (ended, unlisted) {
             (Ok(()), None) => {
-                self.end(summary.copied + summary.skipped, summary.failed).await;
+                // What the sender could not send is no failure of this side's.
+                let failed = summary.failed.saturating_sub(self.session.refused());
+                self.end(summary.copied + summary.skipped, failed).await;
                 Ok(summary)
             }
             (Err(e), _) | (Ok(()), Some(e)) => {
@@ -354,7 +356,10 @@ impl Received {
             }
             Thing::Folder(_) => ReceivedKind::Folder,
             Thing::Symlink(_, target) => ReceivedKind::Symlink(target),
-            Thing::Failed(_, e) => ReceivedKind::Failed(e),
+            Thing::Failed(_, e) => {
+                session.count_refused();
+                ReceivedKind::Failed(e)
+            }
         };
         Self { path, what }
     }

@@ -38,6 +38,8 @@ pub(crate) struct Session {
     /// Tries to connect, for those who wait while somebody else tries.
     tries: AtomicU64,
     joined: AtomicBool,
+    /// Things that the sender listed and cannot send.
+    refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +55,10 @@ struct Link {
     listed: bool,
     /// Tries to connect that failed since one succeeded.
     failures: u32,
+    /// Whether the sender said that it was being stopped.
+    stopped: bool,
+    /// The way to the sender, as it was told.
+    route: Option<Route>,
 }
 
 impl Session {
@@ -70,8 +76,18 @@ impl Session {
         }
         let peer = endpoint::name_of(&ticket.addr().id).into();
         let (link, joined) = (Mutex::default(), AtomicBool::new(false));
-        let tries = AtomicU64::new(0);
-        Ok(Arc::new(Self { engine, cx, ticket, peer, endpoint, link, tries, joined }))
+        let (tries, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Arc::new(Self { engine, cx, ticket, peer, endpoint, link, tries, joined, refused }))
+    }
+
+    /// Counts something that the sender listed and cannot send.
+    pub(crate) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Things that the sender listed and cannot send.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Whether the sender speaks haul's protocol.
@@ -113,7 +129,12 @@ impl Session {
         if tried != self.tries.load(Ordering::Relaxed) {
             return Err(gone(Retry::Backoff));
         }
-        let connected = self.connect(link).await;
+        let reason = link.connection.as_ref().and_then(Connection::close_reason);
+        link.stopped |= reason.is_some_and(|cause| fault::is_stop(&cause));
+        let connected = self.connect(link).await.map_err(|e| {
+            // What it said is more than that it does not answer.
+            if link.stopped && e.retry() != Retry::Never { fault::stopped(&self.peer) } else { e }
+        });
         self.tries.fetch_add(1, Ordering::Relaxed);
         link.failures = if connected.is_ok() { 0 } else { link.failures + 1 };
         connected
@@ -132,13 +153,21 @@ impl Session {
         }
         link.connection = Some(connection.clone());
         link.generation += 1;
-        self.tell(&connection);
+        link.stopped = false;
+        self.tell(link);
         Ok(connection)
     }
 
-    fn tell(&self, connection: &Connection) {
+    /// Tells the way to the sender, if it is another than before.
+    fn tell(&self, link: &mut Link) {
+        let Some(connection) = &link.connection else { return };
         let route = endpoint::route(connection);
-        let event = if self.joined.swap(true, Ordering::Relaxed) {
+        let joined = self.joined.swap(true, Ordering::Relaxed);
+        if joined && (route == Route::Unknown || link.route.as_ref() == Some(&route)) {
+            return;
+        }
+        link.route = Some(route.clone());
+        let event = if joined {
             PeerEvent::Moved(route)
         } else {
             let meter = Arc::clone(&self.cx.meter);
@@ -167,20 +196,13 @@ impl Session {
     /// Tells the sender how far this side is, where it wants to know, and hears of the way to it
     /// changing; until it is dropped.
     pub(crate) async fn keep_telling(&self, every: Duration) {
-        let (mut told, mut route) = ((0, 0), Route::Unknown);
+        let mut told = (0, 0);
         loop {
             tokio::time::sleep(every).await;
             let meter = self.cx.meter.snapshot();
             let now = (meter.landed, meter.total.unwrap_or(meter.landed));
             let mut link = self.link.lock().await;
-            if let Some(connection) = &link.connection {
-                let current = endpoint::route(connection);
-                if current != route && current != Route::Unknown {
-                    route = current.clone();
-                    let event = PeerEvent::Moved(current);
-                    self.cx.events.send(Event::Peer { peer: 0, event });
-                }
-            }
+            self.tell(&mut link);
             if now != told
                 && let Some(say) = &mut link.say
             {

@@ -83,14 +83,21 @@ impl Taker {
             Thing::File(file) => self.download_one_file(&file, cx).await,
             Thing::Folder(path) => self.folder(&path).await,
             Thing::Symlink(path, target) => self.link(&path, &target).await,
-            Thing::Failed(_, e) => Err(e),
+            Thing::Failed(_, e) => {
+                self.session.count_refused();
+                Err(e)
+            }
         };
         self.settled(&path, outcome).sized(size)
     }
 
     fn settled(&self, path: &RelPath, outcome: Result<Outcome>) -> Settled {
-        let to = self.name(path);
-        Settled::new(path.to_string(), to, outcome.unwrap_or_else(Outcome::Failed))
+        let outcome = outcome.unwrap_or_else(Outcome::Failed);
+        let to = match &outcome {
+            Outcome::Copied(report) => report.to.clone(), // it may have another name
+            _ => self.name(path),
+        };
+        Settled::new(path.to_string(), to, outcome)
     }
 
     fn name(&self, path: &RelPath) -> String {

@@ -129,12 +129,7 @@ pub(crate) struct LinkArgs {
 impl LinkArgs {
     /// What becomes of symbolic links.
     pub(crate) fn mode(&self) -> haul::Symlinks {
-        match self.symlinks {
-            _ if self.no_follow_symlinks => haul::Symlinks::Skip,
-            SymlinkMode::Follow => haul::Symlinks::Follow,
-            SymlinkMode::Skip => haul::Symlinks::Skip,
-            SymlinkMode::Keep => haul::Symlinks::Keep,
-        }
+        if self.no_follow_symlinks { haul::Symlinks::Skip } else { self.symlinks.into() }
     }
 }
 
@@ -148,4 +143,14 @@ pub(crate) enum SymlinkMode {
     Skip,
     /// They stay links; between disks only
     Keep,
+}
+
+impl From<SymlinkMode> for haul::Symlinks {
+    fn from(mode: SymlinkMode) -> Self {
+        match mode {
+            SymlinkMode::Follow => Self::Follow,
+            SymlinkMode::Skip => Self::Skip,
+            SymlinkMode::Keep => Self::Keep,
+        }
+    }
 }

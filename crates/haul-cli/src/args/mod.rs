@@ -6,6 +6,7 @@
 
 mod filter;
 mod object;
+mod peers;
 mod places;
 mod small;
 mod store;
@@ -18,13 +19,14 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use filter::{FilterArgs, LinkArgs, Rule};
 pub(crate) use object::ObjectArgs;
+pub(crate) use peers::{NetArgs, ReceiveArgs, SendArgs, TicketKind, parse_relay};
 pub(crate) use small::{
     AbortArgs, BucketRef, CatArgs, CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs,
     DoctorArgs, DuArgs, LsArgs, Method, ObjectRef, PresignArgs, RunArgs, ServeArgs, UploadsArgs,
     UploadsCommand, UploadsRef,
 };
 pub(crate) use store::{Addressing, OtherStoreArgs, StoreArgs};
-pub(crate) use transfer::{DedupeArgs, ShareArgs, TransferArgs, parse_jobs};
+pub(crate) use transfer::{DedupeArgs, PaceArgs, ShareArgs, TransferArgs, parse_jobs};
 pub(crate) use verbs::{CheckArgs, CpArgs, PublishArgs, RmArgs, SyncArgs};
 
 use crate::config::Config;
@@ -41,6 +43,8 @@ use crate::config::Config;
                   haul cp -r photos s3://backup/        a folder\n  \
                   haul sync photos s3://backup/photos   only what changed\n  \
                   haul publish *.mp4 s3://media/        upload, and print a link for each\n  \
+                  haul send photos                      to another machine: prints a ticket\n  \
+                  haul receive TICKET                   on the other machine\n  \
                   haul cat s3://logs/a.gz | zcat        stream\n  \
                   tar c dir | haul cp - s3://b/dir.tar  upload a stream\n\n\
                   Locations: a path, - for standard input or output, s3://BUCKET/KEY, https://HOST/PATH.\n\
@@ -135,6 +139,29 @@ pub(crate) enum Command {
         haul publish *.mp4 s3://media --public-url-base https://media.example.org\n  \
         haul publish --url-only talks/ s3://media/2026/   links to what is there already")]
     Publish(Box<PublishArgs>),
+    /// Share files with whoever has the ticket: straight to their machine, encrypted, no server
+    #[command(
+        after_help = "Examples:\n  haul send photos                      prints a ticket; Ctrl-C stops\n  \
+        haul send --once report.pdf slides    until one receiver has everything\n  \
+        haul send --qr film.mkv               with a code to photograph\n  \
+        haul send --no-relay --lan photos     only the local network\n  \
+        haul send s3://media/film.mkv         through this machine, not stored on it\n  \
+        tar c src | haul send --once --name src.tar -\n\n\
+        The ticket is alone on stdout. Whoever has it has the files: treat it like a password. It\n\
+        holds this machine's addresses. The same command gives the same ticket again."
+    )]
+    Send(Box<SendArgs>),
+    /// Receive what somebody sends: verified as it comes, goes on where it was interrupted
+    #[command(
+        after_help = "Examples:\n  haul receive TICKET                   into this folder\n  \
+        haul receive TICKET photos/ --if-exists rename\n  \
+        haul receive TICKET s3://backup/from-a-friend/\n  \
+        haul receive TICKET - | tar x         a single file, to standard output\n  \
+        haul receive --ticket-file - photos/  the ticket from standard input\n\n\
+        Other users of this machine can see arguments (ps). --ticket-file or the variable HAUL_TICKET\n\
+        keep the ticket to yourself."
+    )]
+    Receive(Box<ReceiveArgs>),
     /// Write an object to standard output: parallel ranges, strictly in order, flat memory
     #[command(after_help = "Examples:\n  haul cat s3://logs/2026.gz | zcat | grep ERROR\n  \
         haul cat s3://media/film.mkv | mpv -\n  \

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::filter::FilterArgs;
+use super::peers::PeerSettings;
 use super::store::StoreArgs;
 use super::transfer::{ShareArgs, TransferArgs, parse_jobs};
 use super::verbs::PublishedArgs;
@@ -197,6 +198,8 @@ pub(crate) struct ShowArgs {
     pub(crate) store: StoreArgs,
     #[command(flatten)]
     pub(crate) published: PublishedArgs,
+    #[command(flatten)]
+    pub(crate) peers: PeerSettings,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -12,7 +12,7 @@ use haul::{FsyncPolicy, Shard};
 use crate::moment::parse_timeout;
 use crate::size::{Concurrency, Rate, Size};
 
-const TRANSFER: &str = "Transfer";
+pub(crate) const TRANSFER: &str = "Transfer";
 
 /// How bytes move.
 #[derive(Debug, Clone, Args)]
@@ -24,6 +24,17 @@ pub(crate) struct TransferArgs {
     /// Size of parts and ranges; grows where an object needs more than 10,000 parts [default: 8MiB]
     #[arg(long, alias = "chunk-size", value_name = "SIZE")]
     pub(crate) part_size: Option<Size>,
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
+    /// When to force files to the disk before they are reported as done
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pub(crate) fsync: Fsync,
+}
+
+/// How much at once, how fast, how patiently.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = TRANSFER)]
+pub(crate) struct PaceArgs {
     /// Data in memory at once
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub(crate) memory: Size,
@@ -36,9 +47,6 @@ pub(crate) struct TransferArgs {
     /// How long nothing may move before a request is made anew
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_timeout)]
     pub(crate) timeout: Duration,
-    /// When to force files to the disk before they are reported as done
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
-    pub(crate) fsync: Fsync,
 }
 
 /// When files are forced to the disk.

@@ -79,7 +79,7 @@ pub(crate) async fn run(
     }
     tell(credentials(&args))?;
     tell(authorities())?;
-    let memory = args.all.transfer.memory.0;
+    let memory = args.all.transfer.pace.memory.0;
     for check in machine::checks(memory, &config::state_dir()) {
         tell(check)?;
     }

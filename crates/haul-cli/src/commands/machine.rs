@@ -1,6 +1,7 @@
 //! What this machine has to offer, for `haul doctor`.
 //!
-//! Owns the limits that a job can run into: open files, memory, space for temporary files.
+//! Owns the limits that a job can run into: open files, memory, space for temporary files, buffers of
+//! the network.
 
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::doctor::{Check, Verdict};
 use crate::size::human;
+use crate::{exit, identity};
 
 /// Files that a job with the most requests and items may have open.
 const FILES: u64 = 512;
@@ -23,7 +25,42 @@ pub(super) fn checks(memory: u64, state: &Path) -> Vec<Check> {
     checks.extend(enough_memory(memory));
     checks.push(space("temporary", &std::env::temp_dir()));
     checks.push(state_folder(state));
+    checks.extend(udp_buffers());
+    checks.push(identity());
     checks
+}
+
+/// What a socket of a peer asks for: less loses packets when they come fast.
+const UDP_BUFFER: u64 = 7 << 20;
+
+fn udp_buffers() -> Option<Check> {
+    let of = |name: &str| -> Option<u64> {
+        let path = format!("/proc/sys/net/core/{name}");
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    };
+    let (receive, send) = (of("rmem_max")?, of("wmem_max")?);
+    let mut text = format!("{} to receive, {} to send, at most", human(receive), human(send));
+    if receive.min(send) >= UDP_BUFFER {
+        return Some(Check::ok("UDP buffers", text));
+    }
+    let names = [("rmem_max", receive), ("wmem_max", send)];
+    let small = names.iter().filter(|(_, most)| *most < UDP_BUFFER);
+    let settings: Vec<_> = small.map(|(name, _)| format!("net.core.{name}={UDP_BUFFER}")).collect();
+    text = format!("{text}: send and receive may be slow (sysctl -w {})", settings.join(" "));
+    Some(Check::new(Verdict::Warn, "UDP buffers", text))
+}
+
+/// Where the secret is that tickets come from.
+fn identity() -> Check {
+    let (name, path) = ("identity", identity::path(None));
+    let place = path.display();
+    if !path.exists() {
+        return Check::ok(name, format!("{place} (made when needed)"));
+    }
+    match identity::load(&path) {
+        Ok(_) => Check::ok(name, format!("{place}")),
+        Err(e) => Check::new(Verdict::Fail, name, exit::line(&e)),
+    }
 }
 
 fn open_files() -> Check {

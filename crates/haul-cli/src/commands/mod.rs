@@ -15,8 +15,11 @@ mod many;
 mod mb;
 mod presign;
 mod publish;
+mod qr;
+mod receive;
 mod rm;
 mod run;
+mod send;
 mod serve;
 mod stat;
 mod sync;
@@ -38,6 +41,7 @@ pub(crate) async fn run(
         Command::Run(args) => run::run(args, session).await,
         Command::Config(args) => config::run(args, matches, session),
         Command::Doctor(args) => doctor::run(*args, matches, session).await,
+        Command::Send(args) => Box::pin(send::run(*args, session)).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => Box::pin(demo::run(args, session)).await,
         Command::Completions(args) => completions::run(&args),
@@ -53,6 +57,7 @@ async fn transfer(command: Command, session: &Session) -> anyhow::Result<Exit> {
         Command::Sync(args) => sync::run(args, session).await,
         Command::Check(args) => sync::check(args, session).await,
         Command::Publish(args) => publish::run(args, session).await,
+        Command::Receive(args) => receive::run(*args, session).await,
         Command::Cat(args) => cat::run(args, session).await,
         Command::Ls(args) => ls::run(args, session).await,
         Command::Du(args) => du::run(args, session).await,

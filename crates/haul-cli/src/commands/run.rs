@@ -41,7 +41,7 @@ pub(crate) async fn run(args: RunArgs, session: &Session) -> anyhow::Result<Exit
     let text = read(&args.file)?;
     let mut options = Options::default();
     settings::engine(&args.transfer, args.transfer.concurrency.for_many(), &mut options);
-    options.source.timeout = args.transfer.timeout;
+    options.source.timeout = args.transfer.pace.timeout;
     let batch = Batch {
         haul: Haul::new(options),
         session,
@@ -167,6 +167,7 @@ impl Batch<'_> {
         let alone = matches!(
             command,
             Command::Run(_)
+                | Command::Send(_)
                 | Command::Serve(_)
                 | Command::Demo(_)
                 | Command::Completions(_)

@@ -6,7 +6,7 @@
 
 use haul::Provider;
 
-use crate::args::parse_jobs;
+use crate::args::{parse_jobs, parse_relay};
 use crate::moment::{parse_life, parse_timeout};
 use crate::size::{Concurrency, Rate, Size};
 
@@ -35,6 +35,8 @@ impl Setting {
     pub(crate) fn flag(&self) -> String {
         match self.arg {
             "extensions" => "--extension".to_owned(),
+            // Of `send` and of `receive`, each with its own meaning.
+            "upload_jobs" | "download_jobs" => "--jobs".to_owned(),
             arg => format!("--{}", arg.replace('_', "-")),
         }
     }
@@ -81,7 +83,7 @@ const fn setting(
 }
 
 /// The settings, in the order in which they are shown.
-pub(crate) static SETTINGS: [Setting; 22] = [
+pub(crate) static SETTINGS: [Setting; 25] = [
     Setting {
         aws: &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
         ..setting(("s3", "endpoint"), ("endpoint_url", "HAUL_ENDPOINT_URL"), Form::Text, any)
@@ -147,6 +149,9 @@ pub(crate) static SETTINGS: [Setting; 22] = [
     setting(("transfer", "progress"), ("progress", "HAUL_PROGRESS"), Form::Text, progress),
     setting(("publish", "expires_in"), ("expires_in", "HAUL_EXPIRES_IN"), Form::Number, life),
     setting(("publish", "extensions"), ("extensions", "HAUL_EXTENSIONS"), Form::List, any),
+    setting(("share", "upload"), ("upload_jobs", "HAUL_SHARE_UPLOAD"), Form::Number, jobs),
+    setting(("share", "download"), ("download_jobs", "HAUL_SHARE_DOWNLOAD"), Form::Number, jobs),
+    setting(("share", "relay"), ("relay", "HAUL_RELAY"), Form::Text, relay),
 ];
 
 /// The setting that a flag is.
@@ -172,6 +177,10 @@ fn parts(text: &str) -> Result<(), String> {
 
 fn jobs(text: &str) -> Result<(), String> {
     parse_jobs(text).map(drop)
+}
+
+fn relay(text: &str) -> Result<(), String> {
+    parse_relay(text).map(drop)
 }
 
 fn timeout(text: &str) -> Result<(), String> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use haul::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::peers::Peers;
 use super::speed::{Speed, time_left};
 use super::{Pulse, Render, note_of};
 use crate::moment::whole_seconds;
@@ -22,12 +23,13 @@ pub(super) struct Bar {
     speed: Speed,
     /// Nothing is drawn before there is something to show.
     started: bool,
+    peers: Peers,
 }
 
 impl Bar {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(peers: Peers) -> Self {
         let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(15));
-        Self { line, speed: Speed::default(), started: false }
+        Self { line, speed: Speed::default(), started: false, peers }
     }
 }
 
@@ -66,7 +68,7 @@ impl Render for Bar {
                 self.line.set_length(*size);
             }
         }
-        if let Some(line) = note_of(event) {
+        if let Some(line) = note_of(event, &mut self.peers) {
             self.aside(&mut || output::note(&line));
         }
     }

@@ -1,4 +1,4 @@
-//! A bar for each item in flight, and one for all (S0.10, S0.31, S0.32).
+//! A bar for each item in flight, one for all (S0.10, S0.31, S0.32), and one for each peer (U4.2).
 //!
 //! Owns their look and their number. Bars are made when it is time to draw, never when an item
 //! starts: an item that is over before gets none, so that ten thousand small ones a second cost
@@ -12,6 +12,7 @@ use haul::{Event, Meter};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::bar::{EVERY, columns, short};
+use super::peers::{Peer, Peers, Reach};
 use super::speed::{Speed, time_left};
 use super::{Pulse, Render, note_of};
 use crate::moment::whole_seconds;
@@ -25,10 +26,14 @@ pub(super) struct Bars {
     screen: MultiProgress,
     total: ProgressBar,
     live: HashMap<u64, Live>,
+    peers: Peers,
+    visitors: HashMap<u64, ProgressBar>,
     bytes: Speed,
     items: Speed,
     /// Whether anything was drawn.
     drawn: bool,
+    /// Whether items are shown no more.
+    hidden: bool,
 }
 
 /// An item in flight.
@@ -41,7 +46,7 @@ struct Live {
 }
 
 impl Bars {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(peers: Peers) -> Self {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(15));
         let total = ProgressBar::hidden();
         // Before it has a place on the screen: a change there is a draw.
@@ -50,9 +55,12 @@ impl Bars {
             screen,
             total,
             live: HashMap::new(),
+            peers,
+            visitors: HashMap::new(),
             bytes: Speed::default(),
             items: Speed::default(),
             drawn: false,
+            hidden: false,
         }
     }
 
@@ -61,7 +69,54 @@ impl Bars {
         let old = |live: &Live| now.duration_since(live.since) >= EVERY;
         let mut items: Vec<_> = self.live.iter().filter(|(_, live)| old(live)).collect();
         items.sort_by_key(|(item, live)| (live.since, **item));
-        items.into_iter().take(room()).map(|(item, _)| *item).collect()
+        items.into_iter().take(self.room()).map(|(item, _)| *item).collect()
+    }
+
+    /// How many items get a bar: peers have theirs.
+    fn room(&self) -> usize {
+        room().saturating_sub(self.visitors.len())
+    }
+
+    /// A bar for each peer that says how far it is, beneath all others.
+    fn draw_peers(&mut self) {
+        let Self { screen, peers, visitors, .. } = self;
+        let mut there = HashSet::new();
+        for (number, peer) in peers.shown() {
+            if there.len() == room() {
+                break;
+            }
+            let Some(reach) = peer.reach() else { continue };
+            there.insert(number);
+            let bar = visitors.entry(number).or_insert_with(|| {
+                let bar = ProgressBar::hidden();
+                bar.set_style(peer_style(columns()));
+                screen.add(bar)
+            });
+            draw_peer(bar, peer, reach);
+        }
+        let before = visitors.len();
+        visitors.retain(|number, bar| {
+            let stays = there.contains(number);
+            if !stays {
+                screen.remove(bar);
+            }
+            stays
+        });
+        if visitors.len() < before {
+            redraw(screen);
+        }
+    }
+
+    /// Takes away what tells of items.
+    fn hide_items(&mut self) {
+        if std::mem::replace(&mut self.hidden, true) {
+            return;
+        }
+        for bar in self.live.values_mut().filter_map(|live| live.bar.take()) {
+            self.screen.remove(&bar);
+        }
+        self.screen.remove(&self.total);
+        redraw(&self.screen);
     }
 
     fn draw_items(&mut self) {
@@ -124,6 +179,22 @@ impl Bars {
     }
 }
 
+/// Takes lines off the screen whose bars were removed: there may be no other bar to draw.
+fn redraw(screen: &MultiProgress) {
+    screen.suspend(|| ());
+}
+
+fn draw_peer(bar: &ProgressBar, peer: &Peer, reach: Reach) {
+    let Reach { landed, total, speed } = reach;
+    bar.set_prefix(short(&peer.name, usize::from(columns()) / 3));
+    bar.set_length(total);
+    bar.set_position(landed);
+    let left = time_left(total.saturating_sub(landed), speed).filter(|left| *left > 0.0);
+    let left = left.map(|left| format!("  {} left", whole_seconds(left))).unwrap_or_default();
+    bar.set_message(format!("{}/s{left}", human(speed as u64)));
+    bar.tick();
+}
+
 /// How many bars fit: a line for the total and one for the prompt stay free.
 fn room() -> usize {
     let rows = terminal_size::terminal_size_of(std::io::stderr()).map_or(24, |(_, rows)| rows.0);
@@ -144,11 +215,20 @@ fn style(columns: u16) -> ProgressStyle {
     })
 }
 
+/// Like that of [`bar`](super::bar), the last line ends at its start: there the terminal echoes Ctrl-C.
+fn peer_style(columns: u16) -> ProgressStyle {
+    template(match columns {
+        80.. => "{prefix:16} {wide_bar:.green/dim} {percent:>3}%  {binary_bytes:>11}  {msg}\r",
+        60.. => "{prefix:16} {wide_bar:.green/dim} {percent:>3}%  {binary_bytes:>11}\r",
+        _ => "{prefix} {percent:>3}%\r",
+    })
+}
+
 fn total_style(columns: u16, complete: bool) -> ProgressStyle {
     template(match (columns, complete) {
-        (60.., true) => "{prefix:.bold} {wide_bar:.green/dim} {msg}",
-        (60.., false) => "{prefix:.bold} {spinner:.green} {msg}",
-        _ => "{prefix:.bold} {msg}",
+        (60.., true) => "{prefix:.bold} {wide_bar:.green/dim} {msg}\r",
+        (60.., false) => "{prefix:.bold} {spinner:.green} {msg}\r",
+        _ => "{prefix:.bold} {msg}\r",
     })
 }
 
@@ -170,7 +250,7 @@ impl Render for Bars {
                 }
             }
             event => {
-                if let Some(line) = note_of(event) {
+                if let Some(line) = note_of(event, &mut self.peers) {
                     self.aside(&mut || output::note(&line));
                 }
             }
@@ -182,8 +262,13 @@ impl Render for Bars {
             self.drawn = true;
             self.total = self.screen.add(std::mem::replace(&mut self.total, ProgressBar::hidden()));
         }
-        self.draw_items();
-        self.draw_total(pulse);
+        if self.peers.offered() {
+            self.hide_items();
+        } else {
+            self.draw_items();
+            self.draw_total(pulse);
+        }
+        self.draw_peers();
     }
 
     fn aside(&mut self, write: &mut dyn FnMut()) {
@@ -191,7 +276,8 @@ impl Render for Bars {
     }
 
     fn finish(&mut self) {
-        for bar in self.live.values_mut().filter_map(|live| live.bar.take()) {
+        let items = self.live.values_mut().filter_map(|live| live.bar.take());
+        for bar in items.chain(self.visitors.drain().map(|(_, bar)| bar)) {
             self.screen.remove(&bar);
         }
         if self.drawn {
@@ -214,7 +300,7 @@ mod tests {
     /// S0.10: only items that last get a bar, and only so many, the longest running first.
     #[test]
     fn items_that_last_get_a_bar() {
-        let mut bars = Bars::new();
+        let mut bars = Bars::new(Peers::new(false));
         for item in 0..12 {
             bars.event(&started(item, 10));
         }
@@ -230,6 +316,7 @@ mod tests {
     fn templates_parse() {
         for columns in [20, 60, 100] {
             drop((style(columns), total_style(columns, true), total_style(columns, false)));
+            drop(peer_style(columns));
         }
     }
 }

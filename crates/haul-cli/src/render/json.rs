@@ -1,13 +1,14 @@
 //! Progress as JSON lines, for programs.
 //!
-//! Owns the schema: `type` is one of `started`, `progress`, `retrying`, `note`, `done`; sizes are
-//! bytes, times seconds.
+//! Owns the schema: `type` is one of `started`, `progress`, `retrying`, `note`, `done`, `sharing`,
+//! `peer`; sizes are bytes, times seconds.
 
 use std::time::Duration;
 
 use haul::{Event, Outcome};
 use serde_json::json;
 
+use super::peers::{self, Peers, Reach};
 use super::{Pulse, Render};
 use crate::output;
 
@@ -16,11 +17,25 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Json {
     many: bool,
     last: Option<Pulse>,
+    peers: Peers,
 }
 
 impl Json {
-    pub(super) fn new(many: bool) -> Self {
-        Self { many, last: None }
+    pub(super) fn new(many: bool, peers: Peers) -> Self {
+        Self { many, last: None, peers }
+    }
+
+    /// How far each peer is that is further than it was.
+    fn draw_peers(&mut self) {
+        for (number, peer) in self.peers.shown() {
+            if let Some(Reach { landed, total, .. }) = peer.progress() {
+                let line = json!({
+                    "type": "peer", "peer": number, "name": peer.name, "event": "progress",
+                    "landed": landed, "total": total,
+                });
+                output::note(&line.to_string());
+            }
+        }
     }
 }
 
@@ -53,12 +68,16 @@ impl Render for Json {
                 "type": "done", "item": settled.item, "from": settled.from, "to": settled.to,
                 "bytes": settled.size, "ok": !matches!(settled.outcome, Outcome::Failed(_)),
             }),
-            _ => return,
+            event => match self.peers.hear(event) {
+                Some(news) => peers::object(&news),
+                None => return,
+            },
         };
         output::note(&line.to_string());
     }
 
     fn draw(&mut self, pulse: &Pulse) {
+        self.draw_peers();
         if self.last.replace(*pulse) == Some(*pulse) {
             return;
         }

@@ -7,6 +7,7 @@
 mod bar;
 mod bars;
 mod json;
+mod peers;
 mod plain;
 mod printer;
 mod speed;
@@ -22,6 +23,7 @@ use haul::{Event, Haul, MeterSnapshot, Settled, Summary, TransferHandle};
 use crate::args::{Common, ProgressMode};
 use crate::session::Session;
 use crate::{output, signals};
+use peers::Peers;
 use printer::Printer;
 
 /// How far a job is.
@@ -64,6 +66,12 @@ impl Render for Silent {
 pub(crate) trait Listener {
     /// One item is over. It is dropped soon: it holds a credit of the job's.
     fn settled(&mut self, settled: Settled, say: &mut Say);
+    /// Something else happened.
+    fn heard(&mut self, _event: &Event, _say: &mut Say) {}
+    /// The first signal came: what to say about it.
+    fn interrupted(&mut self) -> Option<&'static str> {
+        Some("haul: interrupted, cleaning up (once more to quit at once)")
+    }
     /// There will be no more.
     fn ended(&mut self, _: &mut Say) {}
 }
@@ -73,6 +81,9 @@ pub(crate) trait Listener {
 pub(crate) struct Say {
     pub(crate) results: Vec<u8>,
     pub(crate) asides: Vec<String>,
+    /// Whether somebody waits for the results: they are written at once, before the lines beside
+    /// them.
+    pub(crate) urgent: bool,
 }
 
 impl Say {
@@ -90,22 +101,32 @@ impl Listener for Nobody {
     fn settled(&mut self, _: Settled, _: &mut Say) {}
 }
 
-fn renderer(common: &Common, many: bool) -> Box<dyn Render> {
+/// What a job is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// One item.
+    One,
+    /// Many items.
+    Many,
+    /// Many items, and then whoever wants them.
+    Share,
+}
+
+fn renderer(common: &Common, shape: Shape) -> Box<dyn Render> {
+    let (many, peers) = (shape != Shape::One, Peers::new(shape == Shape::Share));
     let mode = if common.quiet { ProgressMode::None } else { common.progress };
-    let bar = || -> Box<dyn Render> {
-        if many { Box::new(bars::Bars::new()) } else { Box::new(bar::Bar::new()) }
-    };
     match mode {
         ProgressMode::None => Box::new(Silent),
-        ProgressMode::Json => Box::new(json::Json::new(many)),
-        ProgressMode::Bar => bar(),
-        ProgressMode::Auto if can_draw() => bar(),
-        ProgressMode::Auto | ProgressMode::Plain => Box::new(plain::Plain::new(many)),
+        ProgressMode::Json => Box::new(json::Json::new(many, peers)),
+        ProgressMode::Auto if !can_draw() => Box::new(plain::Plain::new(many, peers)),
+        ProgressMode::Plain => Box::new(plain::Plain::new(many, peers)),
+        ProgressMode::Auto | ProgressMode::Bar if many => Box::new(bars::Bars::new(peers)),
+        ProgressMode::Auto | ProgressMode::Bar => Box::new(bar::Bar::new(peers)),
     }
 }
 
 /// Whether stderr is a terminal that can take lines back.
-fn can_draw() -> bool {
+pub(crate) fn can_draw() -> bool {
     let kind = std::env::var_os("TERM").unwrap_or_default();
     std::io::stderr().is_terminal() && !kind.is_empty() && kind != "dumb"
 }
@@ -116,7 +137,7 @@ pub(crate) async fn follow<T>(
     job: TransferHandle<T>,
     session: &Session,
 ) -> haul::Result<T> {
-    watch(haul, job, session, &mut Nobody, false).await
+    watch(haul, job, session, &mut Nobody, Shape::One).await
 }
 
 /// Watches a job of many until it ends and its results are written, through signals.
@@ -126,7 +147,17 @@ pub(crate) async fn follow_many<T>(
     session: &Session,
     listener: &mut dyn Listener,
 ) -> haul::Result<T> {
-    watch(haul, job, session, listener, true).await
+    watch(haul, job, session, listener, Shape::Many).await
+}
+
+/// Watches a job that shares with peers until it ends, through signals.
+pub(crate) async fn follow_share<T>(
+    haul: &Haul,
+    job: TransferHandle<T>,
+    session: &Session,
+    listener: &mut dyn Listener,
+) -> haul::Result<T> {
+    watch(haul, job, session, listener, Shape::Share).await
 }
 
 type Signal = Pin<Box<dyn Future<Output = bool>>>;
@@ -145,13 +176,13 @@ async fn watch<T>(
     mut job: TransferHandle<T>,
     session: &Session,
     listener: &mut dyn Listener,
-    many: bool,
+    shape: Shape,
 ) -> haul::Result<T> {
     let (meter, tally) = (job.meter(), job.tally());
     let pulse = || Pulse { meter: meter.snapshot(), items: tally.snapshot() };
     let mut events = job.take_events();
-    let mut show = Show::new(renderer(&session.common, many), listener);
-    show.sparing = many && session.common.verbose == 0;
+    let mut show = Show::new(renderer(&session.common, shape), listener);
+    show.sparing = shape != Shape::One && session.common.verbose == 0;
     let every = show.renderer.every();
     let mut clock = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -222,11 +253,12 @@ impl<'a> Show<'a> {
             return;
         }
         self.renderer.event(&event);
-        if let Event::Settled(settled) = event {
-            let mut say = Say::default();
-            self.listener.settled(*settled, &mut say);
-            self.say(say);
+        let mut say = Say::default();
+        match event {
+            Event::Settled(settled) => self.listener.settled(*settled, &mut say),
+            event => self.listener.heard(&event, &mut say),
         }
+        self.say(say);
     }
 
     fn is_old_news(&mut self, event: &Event) -> bool {
@@ -246,6 +278,10 @@ impl<'a> Show<'a> {
 
     fn say(&mut self, say: Say) {
         self.printer.push(&say.results);
+        if say.urgent {
+            self.printer.hurry();
+            self.write();
+        }
         if !say.asides.is_empty() {
             self.renderer.aside(&mut || say.asides.iter().for_each(|line| output::note(line)));
         }
@@ -258,7 +294,9 @@ impl<'a> Show<'a> {
         self.stopping = true;
         signals::remember(terminated);
         self.renderer.finish();
-        output::note("haul: interrupted, cleaning up (once more to quit at once)");
+        if let Some(line) = self.listener.interrupted() {
+            output::note(line);
+        }
     }
 
     fn draw(&mut self, pulse: &Pulse) {
@@ -280,14 +318,18 @@ impl<'a> Show<'a> {
 
     /// It is time to write results; or they were written, perhaps to nobody.
     fn print(&mut self, haul: &Haul) {
+        self.write();
+        if self.printer.is_broken() {
+            haul.cancel();
+        }
+    }
+
+    fn write(&mut self) {
         let Self { renderer, printer, .. } = self;
         if printer.on_terminal() {
             renderer.aside(&mut || printer.write());
         } else {
             printer.start();
-        }
-        if printer.is_broken() {
-            haul.cancel();
         }
     }
 }
@@ -299,10 +341,10 @@ fn retry_line(error: &str, attempt: u32, wait: Duration) -> String {
 }
 
 /// The line about an event that a person should know of, if it is one.
-fn note_of(event: &Event) -> Option<String> {
+fn note_of(event: &Event, peers: &mut Peers) -> Option<String> {
     match event {
         Event::Retrying { error, attempt, wait } => Some(retry_line(error, *attempt, *wait)),
         Event::Note { text } => Some(output::error_line(text)),
-        _ => None,
+        event => peers.line(event),
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use haul::{Event, Summary};
 
+use super::peers::{Peers, Reach};
 use super::{Pulse, Render, note_of};
 use crate::output;
 use crate::size::{grouped, human, human_rate};
@@ -17,12 +18,28 @@ pub(super) struct Plain {
     many: bool,
     started: Instant,
     drew: bool,
+    peers: Peers,
 }
 
 impl Plain {
-    pub(super) fn new(many: bool) -> Self {
-        Self { name: None, many, started: Instant::now(), drew: false }
+    pub(super) fn new(many: bool, peers: Peers) -> Self {
+        Self { name: None, many, started: Instant::now(), drew: false, peers }
     }
+
+    /// A line for each peer that is further than it was.
+    fn draw_peers(&mut self) {
+        for (_, peer) in self.peers.shown() {
+            if let Some(Reach { landed, total, speed }) = peer.progress() {
+                let (done, of, rate) = (human(landed), of(landed, total), human(speed as u64));
+                output::note(&format!("{}: {done}{of} at {rate}/s", peer.name));
+            }
+        }
+    }
+}
+
+fn of(landed: u64, total: u64) -> String {
+    let percent = landed.saturating_mul(100).checked_div(total).unwrap_or(100);
+    format!(" of {} ({percent}%)", human(total))
 }
 
 /// Items that are over, and those that are known.
@@ -45,7 +62,7 @@ impl Render for Plain {
         match event {
             Event::ItemStarted { from, .. } if !self.many => self.name = Some(from.clone()),
             event => {
-                if let Some(line) = note_of(event) {
+                if let Some(line) = note_of(event, &mut self.peers) {
                     output::note(&line);
                 }
             }
@@ -58,13 +75,14 @@ impl Render for Plain {
             return; // short jobs need no line but the summary
         }
         self.drew = true;
+        self.draw_peers();
+        if self.peers.offered() {
+            return;
+        }
         let Pulse { meter, items } = pulse;
         let done = human(meter.landed);
-        let of = meter.total.filter(|_| !self.many || items.complete).map(|total| {
-            let percent = (meter.landed * 100).checked_div(total).unwrap_or(100);
-            format!(" of {} ({percent}%)", human(total))
-        });
-        let of = of.unwrap_or_default();
+        let total = meter.total.filter(|_| !self.many || items.complete);
+        let of = total.map(|total| of(meter.landed, total)).unwrap_or_default();
         let rate = human_rate(meter.wire.max(meter.landed), elapsed);
         let what = self.name.clone().unwrap_or_else(|| counted(items));
         output::note(&format!("{what}: {done}{of} at {rate}"));

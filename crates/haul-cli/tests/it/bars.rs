@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use crate::harness::{MIB, World, within};
 
 /// A terminal of 100 columns and 30 rows: its end for a program, and what has been drawn on it.
-fn terminal() -> (File, Arc<Mutex<String>>) {
+pub(crate) fn terminal() -> (File, Arc<Mutex<String>>) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -33,7 +33,7 @@ fn terminal() -> (File, Arc<Mutex<String>>) {
     (slave, screen)
 }
 
-async fn drawn(screen: &Mutex<String>, text: &str) {
+pub(crate) async fn drawn(screen: &Mutex<String>, text: &str) {
     for _ in 0..3000 {
         if screen.lock().unwrap().contains(text) {
             return;

@@ -55,6 +55,7 @@ async fn what_cannot_be_a_line() {
         ("run x", "cannot be a line"),
         ("serve x", "cannot be a line"),
         ("demo", "cannot be a line"),
+        ("send a", "cannot be a line"),
         ("cp -c 9 a b", "all lines share --concurrency"),
         ("cp - s3://bucket/x", "standard input holds the commands"),
         ("cat s3://bucket/k", "use -j 1"),

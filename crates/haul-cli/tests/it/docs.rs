@@ -37,6 +37,7 @@ pages! {
     manage: "docs/manage.md",
     stores: "docs/stores.md",
     http: "docs/http.md",
+    peers: "docs/peers.md",
     configuration: "docs/configuration.md",
     scaling: "docs/scaling.md",
     json: "docs/json.md",

@@ -23,6 +23,7 @@ async fn a_store_that_works() {
     for name in ["configuration", "open files", "memory", "temporary", "state", "certificates"] {
         verdict(&done, name);
     }
+    assert!(verdict(&done, "identity").1.ends_with("/identity (made when needed)"), "{done}");
     for secret in [world.server.access_key(), world.server.secret_key()] {
         assert!(!done.out().contains(secret), "{done}");
     }

@@ -213,6 +213,11 @@ impl Run {
         running
     }
 
+    /// The same, with both streams left to the test, which reads as much of them as it needs.
+    pub(crate) fn spawn_open(self) -> Running {
+        self.start()
+    }
+
     fn start(mut self) -> Running {
         let mut child = self.command.spawn().unwrap();
         if let Some(bytes) = self.input {
@@ -247,8 +252,9 @@ fn nothing() -> JoinHandle<Vec<u8>> {
 /// A run under way.
 pub(crate) struct Running {
     pub(crate) child: Child,
-    out: JoinHandle<Vec<u8>>,
-    err: JoinHandle<Vec<u8>>,
+    /// What comes on standard output, or what is left of it.
+    pub(crate) out: JoinHandle<Vec<u8>>,
+    pub(crate) err: JoinHandle<Vec<u8>>,
     args: String,
 }
 

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::page;
 use super::place::Place;
 use super::tables::between;
-use crate::harness::World;
+use crate::harness::{Done, World};
+use crate::pair::{Sender, receive, send};
 
 /// The fields of one type of object, as json.md has them: those that are always there, and the others.
 type Fields = (BTreeSet<String>, BTreeSet<String>);
@@ -110,8 +111,26 @@ async fn json_is_as_documented() {
         done.ended(code);
         check_objects(done.json().into_iter(), &documented, &mut seen);
     }
+    let [sent, received] = shared(&place).await;
+    check_objects(sent.json().into_iter().chain(received.json()), &documented, &mut seen);
     let expected: BTreeSet<_> = documented.into_keys().collect();
     assert_eq!(seen, expected, "documented, and not seen");
+}
+
+/// A folder from a sender to a receiver, told as JSON on both streams. The ticket is in what the
+/// sender did.
+async fn shared(place: &Place) -> [Done; 2] {
+    let args = ["--json", "--progress", "json", "--once", "photos"];
+    let sender = Sender::start(send(&place.world, &args)).await;
+    let first: Value = serde_json::from_str(&sender.ticket).unwrap();
+    let ticket = first["ticket"].as_str().unwrap();
+    let args = ["--json", "--progress", "json", ticket, "received"];
+    let received = receive(&place.world, &args).run().await;
+    let mut sent = sender.end().await;
+    sent.ok();
+    received.ok();
+    sent.bytes.extend_from_slice(format!("{first}\n").as_bytes());
+    [sent, received]
 }
 
 #[tokio::test]
@@ -130,6 +149,10 @@ async fn progress_is_as_documented() {
     ] {
         let done = place.world.haul(args.split(' ').chain(["--progress", "json"])).run().await;
         let lines = done.ok().err.lines().map(|l| serde_json::from_str(l).unwrap());
+        check_objects(lines, &documented, &mut seen);
+    }
+    for done in shared(&place).await {
+        let lines = done.err.lines().map(|l| serde_json::from_str(l).unwrap());
         check_objects(lines, &documented, &mut seen);
     }
     assert_eq!(seen, documented.into_keys().collect(), "documented, and not seen");

@@ -1,0 +1,287 @@
+//! The arguments of `send` and `receive`.
+//!
+//! Owns what they take, and how peers are reached. Must never give a ticket to the parser as a value
+//! to check: its errors repeat what they are about.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use haul::{IfExists, Relay, TicketFormat};
+
+use super::filter::{FILTER, FilterArgs, SymlinkMode};
+use super::store::StoreArgs;
+use super::transfer::{Fsync, PaceArgs, TRANSFER, parse_jobs};
+use crate::moment::parse_duration;
+
+const PEERS: &str = "Peers";
+
+/// `send`.
+#[derive(Debug, Clone, Args)]
+#[command(override_usage = "haul send [OPTIONS] PATH...")]
+pub(crate) struct SendArgs {
+    /// What to share: files, folders, s3://BUCKET/KEY or PREFIX/, https://HOST/PATH, a pattern in
+    /// quotes, or - alone for standard input
+    #[arg(value_name = "PATH", num_args = 1.., required_unless_present = "files_from")]
+    pub(crate) sources: Vec<OsString>,
+    /// Take sources from a file, one a line, or with - from standard input
+    #[arg(long, value_name = "FILE", help_heading = FILTER)]
+    pub(crate) files_from: Option<PathBuf>,
+    /// With -: what standard input is called at the receiver [default: stdin]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Who can read the ticket
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) format: TicketKind,
+    /// Draw the ticket as a QR code on stderr, too
+    #[arg(long)]
+    pub(crate) qr: bool,
+    /// Stop when one receiver has everything: the same as --max-receivers 1
+    #[arg(long, conflicts_with = "max_receivers")]
+    pub(crate) once: bool,
+    /// Stop when N receivers have everything, and serve no more than that
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_receivers: Option<u64>,
+    /// Stop after this time
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) expire: Option<Duration>,
+    /// A ticket that nobody has had before, and that is not made again
+    #[arg(long)]
+    pub(crate) new_ticket: bool,
+    /// File with the secret that tickets come from; made if missing [HAUL_IDENTITY] [default:
+    /// identity in the state folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+    /// What becomes of symbolic links
+    #[arg(long, value_enum, value_name = "HOW", default_value = "keep", help_heading = FILTER)]
+    pub(crate) symlinks: SymlinkMode,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) net: NetArgs,
+    /// Publish this machine's addresses (n0's DNS), so that the ticket survives a change of them
+    #[arg(long, help_heading = PEERS)]
+    pub(crate) publish: bool,
+    /// Files that are hashed at once [default: one a core, 8 at most]
+    #[arg(
+        short = 'j',
+        long = "jobs",
+        value_name = "N",
+        value_parser = parse_jobs,
+        help_heading = TRANSFER
+    )]
+    pub(crate) upload_jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// `receive`.
+#[derive(Debug, Clone, Args)]
+#[command(override_usage = "haul receive [OPTIONS] TICKET [DEST]\n       \
+    haul receive [OPTIONS] --ticket-file FILE [DEST]")]
+pub(crate) struct ReceiveArgs {
+    /// What the sender gave you
+    pub(crate) ticket: Option<OsString>,
+    /// Where to: a folder, s3://BUCKET/PREFIX/, or - for a single file to standard output [default:
+    /// this folder]
+    pub(crate) dest: Option<OsString>,
+    /// One too many, which may be a ticket.
+    #[arg(hide = true)]
+    pub(crate) rest: Vec<OsString>,
+    /// Take the ticket from a file, or with - from standard input [HAUL_TICKET: the ticket itself]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ticket_file: Option<PathBuf>,
+    /// What becomes of a file whose name something else has at the destination
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub(crate) if_exists: Taken,
+    /// Stop if the sender lists more than N things
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub(crate) max_files: u64,
+    #[command(flatten)]
+    pub(crate) net: NetArgs,
+    /// Files that are fetched at once
+    #[arg(
+        short = 'j',
+        long = "jobs",
+        value_name = "N",
+        default_value = "6",
+        value_parser = parse_jobs,
+        help_heading = TRANSFER
+    )]
+    pub(crate) download_jobs: usize,
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
+    /// When to force files to the disk before they are reported as done
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = TRANSFER)]
+    pub(crate) fsync: Fsync,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// The settings of both, for `config show`: their flags have names that others have, too.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PeerSettings {
+    #[arg(long, hide = true, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) upload_jobs: Option<usize>,
+    #[arg(long, hide = true, value_name = "N", default_value = "6", value_parser = parse_jobs)]
+    pub(crate) download_jobs: usize,
+    #[arg(long, hide = true, value_name = "URL", value_parser = parse_relay)]
+    pub(crate) relay: Option<Relay>,
+}
+
+/// How peers are reached.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = PEERS)]
+pub(crate) struct NetFlags {
+    /// Help through the relay at this URL; public or none [default: public, those of n0]
+    #[arg(long, value_name = "URL", value_parser = parse_relay)]
+    pub(crate) relay: Option<Relay>,
+    /// No relay: only direct connections. The same as --relay none
+    #[arg(long)]
+    pub(crate) no_relay: bool,
+    /// Find each other on the local network, too (multicast DNS)
+    #[arg(long)]
+    pub(crate) lan: bool,
+    /// Listen on this address of this machine only; a sender's ticket then has no other
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_bind)]
+    pub(crate) bind: Option<SocketAddr>,
+}
+
+/// [`NetFlags`] that do not contradict each other.
+#[derive(Debug, Clone)]
+pub(crate) struct NetArgs(pub(crate) NetFlags);
+
+impl NetArgs {
+    pub(crate) fn relay(&self) -> Relay {
+        if self.0.no_relay { Relay::None } else { self.0.relay.clone().unwrap_or_default() }
+    }
+}
+
+// By hand, because a relay of the settings is no contradiction to --no-relay, and for the parser the
+// environment is as good as the command line.
+impl FromArgMatches for NetArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let flags = NetFlags::from_arg_matches(matches)?;
+        if flags.no_relay && matches.value_source("relay") == Some(ValueSource::CommandLine) {
+            let what = "--relay and --no-relay contradict each other";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, what));
+        }
+        Ok(Self(flags))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for NetArgs {
+    fn augment_args(command: Command) -> Command {
+        NetFlags::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        NetFlags::augment_args_for_update(command)
+    }
+}
+
+/// Understands `--relay`.
+pub(crate) fn parse_relay(text: &str) -> Result<Relay, String> {
+    match text {
+        "none" => Ok(Relay::None),
+        "public" => Ok(Relay::Public),
+        url if url.starts_with("https://") || url.starts_with("http://") => {
+            Ok(Relay::Own(url.to_owned()))
+        }
+        _ => Err("write https://HOST, public or none".to_owned()),
+    }
+}
+
+/// Understands `--bind`; port 0 is any.
+fn parse_bind(text: &str) -> Result<SocketAddr, String> {
+    let alone = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
+    let bad = |_| "write an address of this machine: 192.0.2.7, 192.0.2.7:4433, [::1]:4433";
+    Ok(text.parse().or_else(|_| alone()).map_err(bad)?)
+}
+
+/// Who can read a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum TicketKind {
+    /// haul receive: known at once; times, modes, links and empty folders travel, too
+    #[default]
+    Haul,
+    /// sendme receive, and others that speak iroh-blobs: known when all is hashed; files only
+    Sendme,
+}
+
+impl From<TicketKind> for TicketFormat {
+    fn from(kind: TicketKind) -> Self {
+        match kind {
+            TicketKind::Haul => Self::Haul,
+            TicketKind::Sendme => Self::Collection,
+        }
+    }
+}
+
+/// What becomes of a file whose name is taken. The same content is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Taken {
+    /// It fails; the others go on
+    #[default]
+    Fail,
+    /// It is left out
+    Skip,
+    /// It gets another name: a (1).txt
+    Rename,
+    /// It replaces what is there, once it is complete
+    Overwrite,
+}
+
+impl From<Taken> for IfExists {
+    fn from(taken: Taken) -> Self {
+        match taken {
+            Taken::Fail => Self::Fail,
+            Taken::Skip => Self::Skip,
+            Taken::Rename => Self::Rename,
+            Taken::Overwrite => Self::Overwrite,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_may_go_without_a_port() {
+        for (text, addr) in [
+            ("127.0.0.1", "127.0.0.1:0"),
+            ("127.0.0.1:4433", "127.0.0.1:4433"),
+            ("::1", "[::1]:0"),
+            ("[::1]:7", "[::1]:7"),
+        ] {
+            assert_eq!(parse_bind(text), Ok(addr.parse().unwrap()));
+        }
+        assert!(parse_bind("eth0").is_err() && parse_bind("").is_err());
+    }
+
+    #[test]
+    fn relays() {
+        assert_eq!(parse_relay("none"), Ok(Relay::None));
+        assert_eq!(parse_relay("public"), Ok(Relay::Public));
+        let own = Relay::Own("https://relay.example.org".to_owned());
+        assert_eq!(parse_relay("https://relay.example.org"), Ok(own));
+        assert!(parse_relay("relay.example.org").is_err());
+    }
+}

@@ -1,0 +1,122 @@
+//! `haul receive`: what somebody shares, to a folder, a store or a pipe.
+//!
+//! Owns where the ticket comes from. Must never repeat it: whoever has it has the files.
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::Path;
+
+use haul::{Error, ErrorKind, Haul, Location, Op, ReceiveOptions, ReceiveRequest, Ticket};
+
+use crate::args::ReceiveArgs;
+use crate::exit::Exit;
+use crate::results::{self, Telling, Verb};
+use crate::session::Session;
+use crate::size::{human, human_rate};
+use crate::{config, output, render, settings};
+
+pub(crate) async fn run(args: ReceiveArgs, session: &Session) -> anyhow::Result<Exit> {
+    let (ticket, to) = words(&args)?;
+    let mut library = settings::with_peers(&args.pace, &args.store);
+    library.fsync = args.fsync.into();
+    let haul = session.haul(library);
+    let mut options = ReceiveOptions::default();
+    options.net = settings::net(&args.net);
+    options.jobs = args.download_jobs;
+    options.if_exists = args.if_exists.into();
+    options.most = args.max_files;
+    let to_stdout = to == Location::Stdio;
+    let request = ReceiveRequest::new(ticket, to, options);
+    if to_stdout {
+        return to_pipe(&haul, request, session).await;
+    }
+    let job = haul.receive(request).await?;
+    let telling = Telling { verb: Verb::Receive, dry_run: false, may_be_empty: true };
+    results::run(&haul, job, session, telling).await
+}
+
+/// A single file to standard output, which holds nothing else.
+async fn to_pipe(haul: &Haul, request: ReceiveRequest, session: &Session) -> anyhow::Result<Exit> {
+    let job = haul.receive(request).await?;
+    let summary = render::follow(haul, job, session).await?;
+    if session.tells() {
+        let (bytes, time) = (summary.bytes, summary.elapsed);
+        let rate = human_rate(bytes, time);
+        let time = time.as_secs_f64();
+        output::note(&format!("{} in {time:.1} s ({rate}), verified: BLAKE3", human(bytes)));
+    }
+    Ok(Exit::Done)
+}
+
+/// The ticket, and where to.
+fn words(args: &ReceiveArgs) -> anyhow::Result<(Ticket, Location)> {
+    let words: Vec<_> = args.ticket.iter().chain(&args.dest).chain(&args.rest).collect();
+    let (ticket, to) = match (&args.ticket_file, words.as_slice()) {
+        (Some(file), []) => (from_file(file)?, None),
+        (Some(file), [to]) => (from_file(file)?, Some(*to)),
+        (Some(_), _) => {
+            let what = "the ticket comes from --ticket-file, or is the first argument";
+            return Err(misused(what).with_hint("keep one of the two").into());
+        }
+        (None, []) => (from_environment()?, None),
+        // One word is the ticket, unless that is known already.
+        (None, [word]) => match (word.to_str(), config::variable("HAUL_TICKET")) {
+            (typed, Some(ticket)) if !typed.is_some_and(is_ticket) => (ticket, Some(*word)),
+            _ => (text(word), None),
+        },
+        (None, [ticket, to]) => (text(ticket), Some(*to)),
+        (None, _) => {
+            let what = "there are more of them than TICKET and DEST";
+            return Err(misused(what).with_hint("haul receive TICKET [DEST]").into());
+        }
+    };
+    let to = to.map_or(Ok(Location::Local(".".into())), |to| settings::location(to))?;
+    Ok((parse(&ticket)?, to))
+}
+
+fn misused(what: &str) -> Error {
+    Error::new(ErrorKind::Invalid, Op::Parse, "the arguments", what)
+}
+
+fn text(word: &OsString) -> String {
+    word.to_string_lossy().into_owned()
+}
+
+/// QR codes have tickets in capital letters.
+fn lowered(text: &str) -> String {
+    let text = text.trim();
+    if text.starts_with("HAUL") || text.starts_with("BLOB") {
+        text.to_ascii_lowercase()
+    } else {
+        text.to_owned()
+    }
+}
+
+fn is_ticket(text: &str) -> bool {
+    Ticket::looks_like(&lowered(text))
+}
+
+fn parse(text: &str) -> haul::Result<Ticket> {
+    lowered(text).parse()
+}
+
+fn from_environment() -> haul::Result<String> {
+    config::variable("HAUL_TICKET").ok_or_else(|| {
+        misused("the ticket is missing")
+            .with_hint("haul receive TICKET [DEST], or --ticket-file FILE, or HAUL_TICKET")
+    })
+}
+
+/// The longest file that is looked at: tickets are far shorter.
+const LONGEST: u64 = 64 << 10;
+
+fn from_file(path: &Path) -> haul::Result<String> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(LONGEST).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text))
+    };
+    read.map_err(|e| Error::io(Op::Read, path.display(), e))?;
+    Ok(text)
+}
