@@ -55,7 +55,8 @@ impl Meter {
         // One writer, the lister: nothing is lost between the two.
         let before = self.total.load(Ordering::Relaxed);
         let before = if before == UNKNOWN { 0 } else { before };
-        self.total.store(before + bytes, Ordering::Relaxed);
+        // Sizes may be what somebody made up.
+        self.total.store(before.saturating_add(bytes).min(UNKNOWN - 1), Ordering::Relaxed);
     }
 
     /// Takes bytes off those to move: an item was skipped or failed, or came to its place by itself.

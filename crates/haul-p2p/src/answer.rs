@@ -5,11 +5,12 @@
 //! a peer that does not read for longer than the connection lives.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use haul_core::handle::JobContext;
-use haul_core::{Engine, Error, ErrorKind, Meter, Op, Result, Throttle};
+use haul_core::{Engine, Error, ErrorKind, Meter, Op, Result, Throttle, stall};
 use iroh::endpoint::{RecvStream, SendStream, VarInt};
 use iroh_blobs::protocol::{
     ChunkRangesSeq, ERR_INTERNAL, ERR_PERMISSION, GetManyRequest, GetRequest, MAX_MESSAGE_SIZE,
@@ -19,11 +20,15 @@ use iroh_blobs::protocol::{
 use crate::content::Content;
 use crate::encode::{LEAF, Sink, encode};
 use crate::fault;
+use crate::reading::PATIENCE;
 use crate::shelf::Shelf;
 use crate::wire;
 
 /// How long a peer may take to say what it wants.
 const REQUEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Notes about one peer.
+const NOTES: u32 = 16;
 
 /// Bytes to gather before a write.
 const BATCH: usize = 256 << 10;
@@ -39,6 +44,8 @@ pub(crate) struct Answers {
     pub(crate) of_haul: bool,
     /// What was sent to it: of a peer that does not say what it has, this is all that is known.
     pub(crate) sent: Arc<Meter>,
+    /// How often something was said about it.
+    pub(crate) notes: Arc<AtomicU32>,
 }
 
 /// What a peer asks for.
@@ -65,8 +72,10 @@ impl Answers {
     /// Answers one request.
     pub(crate) async fn answer(self, mut send: SendStream, mut recv: RecvStream) {
         let reading = Asked::read(&mut recv, self.of_haul);
-        let Ok(Some(asked)) = tokio::time::timeout(REQUEST_WAIT, reading).await else {
-            return refuse(&mut send, ERR_INTERNAL);
+        let asked = match tokio::time::timeout(REQUEST_WAIT, reading).await {
+            Ok(Some(asked)) => asked,
+            Ok(None) => return refuse(&mut send, ERR_INTERNAL),
+            Err(_) => return refuse(&mut send, fault::NOT_NOW),
         };
         let request = match asked {
             Asked::Contents(request) => request,
@@ -89,10 +98,12 @@ impl Answers {
                 let code = match e.kind() {
                     ErrorKind::SourceChanged => fault::CHANGED,
                     ErrorKind::NotFound => fault::UNKNOWN,
+                    ErrorKind::Stalled | ErrorKind::Throttled | ErrorKind::Server => fault::NOT_NOW,
                     _ => ERR_INTERNAL,
                 };
-                // What the connection's end says is no news.
-                if e.kind() != ErrorKind::Connect {
+                // What the connection's end says is no news, and nobody makes us say things for ever.
+                let told = self.notes.fetch_add(1, Ordering::Relaxed);
+                if e.kind() != ErrorKind::Connect && told < NOTES {
                     let text = format!("{} could not have it: {e}", self.peer);
                     self.cx.events.send(haul_core::Event::Note { text });
                 }
@@ -145,6 +156,7 @@ struct Flow<'a> {
     throttle: Option<Throttle>,
     peer: &'a str,
     counter: Option<&'a Meter>,
+    patience: Duration,
     gathered: BytesMut,
     batch: usize,
 }
@@ -155,7 +167,9 @@ impl<'a> Flow<'a> {
         // With a rate limit, little and often: a receiver must not take a pause for the end.
         let batch = if throttle.is_some() { LEAF } else { BATCH };
         let counter = (!answers.of_haul).then_some(&*answers.sent);
-        Self { send, throttle, peer: &answers.peer, counter, gathered: BytesMut::new(), batch }
+        let (peer, gathered) = (&*answers.peer, BytesMut::new());
+        let patience = answers.engine.options().stall.saturating_mul(PATIENCE);
+        Self { send, throttle, peer, counter, patience, gathered, batch }
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -170,8 +184,12 @@ impl<'a> Flow<'a> {
             // There is more to come, most likely: room for all of it at once.
             self.gathered.reserve(self.batch + 2 * LEAF);
         }
-        let written = self.send.write_chunk(gathered).await;
-        written.map_err(|e| fault::of_write(self.peer, &e))
+        // A peer that does not read holds memory that others may want.
+        let writing = self.send.write_chunk(gathered);
+        match stall::within(self.patience, writing).await {
+            Some(written) => written.map_err(|e| fault::of_write(self.peer, &e)),
+            None => Err(stall::stalled(Op::Share, self.peer, self.patience)),
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use haul_core::fetch::{FetchReader, FetchRules, Fetcher};
 use haul_core::handle::JobContext;
 use haul_core::meter::ChunkMeter;
 use haul_core::pool::Pool;
-use haul_core::{ByteRange, Engine, Error, ErrorKind, Meta, Op, Opened, Result, Source};
+use haul_core::{
+    Budget, BudgetPermit, ByteRange, Engine, Error, ErrorKind, Meta, Op, Opened, Result, Source,
+};
 
 use crate::outline::{Builder, Outline};
 
@@ -20,6 +22,7 @@ use crate::outline::{Builder, Outline};
 pub(crate) struct Content {
     fetcher: Fetcher,
     pool: Pool,
+    budget: Budget,
     meta: Meta,
 }
 
@@ -48,12 +51,18 @@ impl Content {
         };
         let (meter, events) = (Arc::clone(&cx.meter), cx.events.clone());
         let fetcher = Fetcher::new(read, source.limits(), rules, meter, events);
-        Ok(Self { fetcher, pool: engine.pool().clone(), meta })
+        let (pool, budget) = (engine.pool().clone(), engine.budget().clone());
+        Ok(Self { fetcher, pool, budget, meta })
     }
 
     /// What was seen at opening.
     pub(crate) fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// Waits for room for so many bytes, among all who hold some.
+    pub(crate) async fn room(&self, bytes: u64) -> BudgetPermit {
+        self.budget.acquire(bytes).await
     }
 
     /// The bytes of `range`.
@@ -84,6 +93,8 @@ impl Content {
             builder.push(&pieces);
             hashed = group.end;
             progress.reach(hashed);
+            // On a lane nothing above waits for anybody: others get their turn, and the end is heard.
+            tokio::task::yield_now().await;
         }
         debug_assert_eq!(hashed, self.meta.size);
         // The reader has a last look at the source when all was read; an empty one needs this call.

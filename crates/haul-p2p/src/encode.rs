@@ -11,7 +11,7 @@ use bao_tree::iter::{BaoChunk, ResponseIter};
 use bao_tree::{BaoTree, ChunkNum, ChunkRanges, TreeNode};
 use blake3::Hash;
 use bytes::Bytes;
-use haul_core::{ByteRange, Error, ErrorKind, Op, Result};
+use haul_core::{BudgetPermit, ByteRange, Error, ErrorKind, Op, Result};
 use iroh_blobs::store::IROH_BLOCK_SIZE;
 
 use crate::content::{self, Content};
@@ -104,6 +104,8 @@ struct Group {
     /// By the leaf in the middle: it is another for each node.
     pairs: Vec<Option<(Hash, Hash)>>,
     hash: Hash,
+    /// Its share of the budget: what is being sent is in memory once.
+    _room: BudgetPermit,
 }
 
 impl Group {
@@ -111,10 +113,13 @@ impl Group {
     async fn read(content: &Content, at: ChunkNum, size: u64) -> Result<Self> {
         let from = at.to_bytes() / GROUP * GROUP;
         let range = ByteRange::new(from, from.saturating_add(GROUP).min(size));
+        let room = content.room(range.len()).await;
         let leaves = content::cut(content.read(range).await?, LEAF);
+        // On a lane nothing else waits for anybody: others get their turn.
+        tokio::task::yield_now().await;
         let start = ChunkNum(from >> 10);
-        let mut group =
-            Self { start, pairs: vec![None; leaves.len()], leaves, hash: [0; 32].into() };
+        let (pairs, hash) = (vec![None; leaves.len()], [0; 32].into());
+        let mut group = Self { start, pairs, leaves, hash, _room: room };
         group.hash = group.sum(0, group.leaves.len(), size <= GROUP);
         Ok(group)
     }

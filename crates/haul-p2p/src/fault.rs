@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::time::Duration;
 
 use haul_core::{Error, ErrorKind, Op, Retry};
 use iroh::endpoint::{ConnectionError, ReadError, VarInt, WriteError};
@@ -41,6 +42,9 @@ impl Close {
 /// A stream was reset because the content is not what it was when it was shared.
 pub(crate) const CHANGED: VarInt = VarInt::from_u32(17);
 
+/// A stream was reset because the content could not be read just now.
+pub(crate) const NOT_NOW: VarInt = VarInt::from_u32(19);
+
 /// A stream was reset because nothing of that name is shared.
 pub(crate) const UNKNOWN: VarInt = VarInt::from_u32(18);
 
@@ -62,7 +66,9 @@ pub(crate) fn lost(peer: &str, cause: &ConnectionError) -> Error {
             ErrorKind::Rejected,
             "the sender serves as many receivers as it wants to",
             "try again when one of them is done, or ask for --max-receivers",
-        ),
+        )
+        // One that was cut off counts until its connection has timed out, half a minute later.
+        .with_retry(Retry::After(Duration::from_secs(5))),
         Some(Close::Malformed) => {
             refused(ErrorKind::Protocol, "the sender did not understand", "is it the same version?")
         }
@@ -125,6 +131,10 @@ fn reset(peer: &str, code: VarInt) -> Error {
                 .with_hint("ask for it to be shared again")
         }
         UNKNOWN => Error::new(ErrorKind::NotFound, Op::Receive, peer, "it is not shared any more"),
+        NOT_NOW => {
+            Error::new(ErrorKind::Stalled, Op::Receive, peer, "the sender cannot read it now")
+                .with_retry(Retry::Backoff)
+        }
         code => {
             let what = format!("the sender gave up (code {code})");
             Error::new(ErrorKind::Rejected, Op::Receive, peer, what)
@@ -151,6 +161,9 @@ pub(crate) fn of_io(peer: &str, cause: &io::Error) -> Error {
             continue;
         }
         source = e.source();
+    }
+    if matches!(cause.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData) {
+        return Error::new(ErrorKind::Protocol, Op::Receive, peer, "its answer ends too early");
     }
     Error::new(ErrorKind::Connect, Op::Receive, peer, cause).with_retry(Retry::Backoff)
 }

@@ -29,6 +29,12 @@ const VISITS: usize = 128;
 /// How long a visitor may take to say which share it wants.
 const HELLO_WAIT: Duration = Duration::from_secs(10);
 
+/// How long entries are gathered for a message.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// How long a visitor that cannot say anything may ask for nothing.
+const IDLE_WAIT: Duration = Duration::from_mins(1);
+
 /// Who is served, and with what.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -173,21 +179,19 @@ impl Visit {
         let (list, send, mut recv) = match self.host.stop.run_until_cancelled(hello).await {
             Some(Ok(Ok(Some((FromReceiver::Hello { secret, list }, send, recv))))) => {
                 // Hashes compare in constant time.
-                if blake3::hash(&secret) != blake3::hash(&self.host.secret) {
+                if blake3::hash(&secret.0) != blake3::hash(&self.host.secret.0) {
                     return self.close(Close::WrongTicket);
                 }
                 (list, send, recv)
             }
+            None => return self.close(Close::Stopping),
             _ => return self.close(Close::Malformed),
         };
         let Some(place) = self.host.admit() else { return self.close(Close::Full) };
         self.joined();
         let end = tokio::select! {
             biased;
-            () = self.host.stop.cancelled() => {
-                self.close(Close::Stopping);
-                PeerEnd::Gone
-            }
+            () = self.stopped() => PeerEnd::Gone,
             end = self.listen(&mut recv) => end,
             () = self.serve(list.then_some(send)) => PeerEnd::Gone,
         };
@@ -202,7 +206,7 @@ impl Visit {
         self.joined();
         tokio::select! {
             biased;
-            () = self.host.stop.cancelled() => self.close(Close::Stopping),
+            () = self.stopped() => {}
             () = self.serve(None) => {}
         }
         // It does not say whether it has everything. Going without an error, having taken something,
@@ -219,6 +223,13 @@ impl Visit {
         );
     }
 
+    /// Waits for the end of the share and tells the peer, before the answers are dropped: their streams
+    /// would end as if all was said.
+    async fn stopped(&self) {
+        self.host.stop.cancelled().await;
+        self.close(Close::Stopping);
+    }
+
     fn left(&self, end: PeerEnd, place: Place) {
         if matches!(end, PeerEnd::Finished { .. }) {
             self.host.finished.fetch_add(1, Ordering::Relaxed);
@@ -227,6 +238,9 @@ impl Visit {
                 place.forget();
             }
             self.host.enough.notify_waiters();
+        } else {
+            // Whoever hears that it is gone finds its place free.
+            drop(place);
         }
         self.tell(PeerEvent::Left(end));
     }
@@ -289,7 +303,12 @@ impl Visit {
                     wire::send(&mut send, &FromSender::Entries(entries), &self.name).await?;
                     position = next;
                 }
-                Page::NotYet => drop(changes.changed().await),
+                Page::NotYet => {
+                    drop(changes.changed().await);
+                    // What follows at once goes together: the transport keeps every small message
+                    // that a receiver has not read yet as a piece of its own, and not any number.
+                    tokio::time::sleep(GATHER).await;
+                }
                 Page::End(entries) => {
                     let end = FromSender::End { entries: entries as u64 };
                     wire::send(&mut send, &end, &self.name).await?;
@@ -311,13 +330,17 @@ impl Visit {
             peer: Arc::clone(&self.name),
             of_haul: self.connection.alpn() == wire::ALPN,
             sent: Arc::clone(&self.meter),
+            notes: Arc::default(),
         };
         let mut requests = JoinSet::new();
         let mut lane = self.number as usize;
         loop {
+            // A peer of haul's has said what it is here for; another that asks for nothing goes.
+            let idle = requests.is_empty() && !answers.of_haul;
             tokio::select! {
                 biased;
                 Some(_) = requests.join_next() => {}
+                () = tokio::time::sleep(IDLE_WAIT), if idle => return self.close(Close::Malformed),
                 // As many at once as the transport lets a peer open.
                 stream = self.connection.accept_bi() => {
                     let Ok((send, recv)) = stream else { return };

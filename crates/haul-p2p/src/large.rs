@@ -25,7 +25,7 @@ use crate::receive::File;
 use crate::take::{Place, Taker};
 
 /// Requests for one file at once: with the window of a stream, what a single file has on its way.
-const WIDTH: usize = 4;
+pub(crate) const WIDTH: usize = 4;
 
 /// Chunks of one request: 16 MiB. The nodes above it are sent again with each, a few hundred bytes.
 const STRETCH: u64 = 16 << 10;
@@ -72,6 +72,9 @@ pub(crate) async fn fetch(
 
 /// What of a file under construction is good.
 async fn good(partial: &Partial, named: Named, cancel: CancellationToken) -> Result<ChunkRanges> {
+    // A caller that goes away ends it, too.
+    let cancel = cancel.child_token();
+    let _end = cancel.clone().drop_guard();
     let (file, location) = (partial.file(), partial.location().to_owned());
     let look = move || {
         let pair = |at| {

@@ -11,6 +11,8 @@ use haul_core::{Error, ErrorKind, Op, RelPath, Result};
 /// and no further than the folder: after a name, which may be a link itself, nobody can tell where
 /// `..` leads.
 pub(crate) fn refuse_escape(path: &RelPath, target: &Path) -> Result<()> {
+    // Only the name of a folder ends in a slash, and a link is none.
+    let slash = path.as_bytes().ends_with(b"/");
     let depth = path.as_bytes().split(|b| *b == b'/').count() - 1;
     let (mut ups, mut named) = (0, false);
     let inside = target.components().all(|component| match component {
@@ -26,6 +28,7 @@ pub(crate) fn refuse_escape(path: &RelPath, target: &Path) -> Result<()> {
         Component::RootDir | Component::Prefix(_) => false,
     });
     if inside
+        && !slash
         && !target.as_os_str().is_empty()
         && !target.as_os_str().as_encoded_bytes().contains(&0)
     {
@@ -58,6 +61,8 @@ mod tests {
             ("d/e/a", "y/.."),
             ("a", ""),
             ("a", "x\0"),
+            ("a/", "../b"),
+            ("d/a/", "../../b"),
         ] {
             assert!(!check(path, target), "{path} -> {target}");
         }

@@ -17,6 +17,7 @@ use iroh_blobs::get::request::get_hash_seq_and_sizes;
 use iroh_blobs::{BlobFormat, Hash};
 
 use crate::reading::{Line, Named, Piece};
+use crate::receive::Fault;
 use crate::session::Session;
 use crate::ticket::Ticket;
 use crate::wire::{self, Entry, FromSender, Kind, LONGEST_PATH, LONGEST_REASON};
@@ -30,7 +31,9 @@ pub(crate) struct Listing {
     session: Arc<Session>,
     most: u64,
     count: u64,
-    ready: VecDeque<Entry>,
+    /// Entries that came over this stream.
+    came: u64,
+    ready: VecDeque<(Entry, Fault)>,
     stream: Option<(RecvStream, u32)>,
     over: bool,
     /// Names by their hashes: what they stood for, and in which connection that was said. A hash
@@ -47,6 +50,7 @@ impl Listing {
             session: Arc::clone(session),
             most,
             count: 0,
+            came: 0,
             ready: VecDeque::new(),
             stream: None,
             over: false,
@@ -57,13 +61,13 @@ impl Listing {
     }
 
     /// The next entries; none at the end. An error is final.
-    pub(crate) async fn next(&mut self) -> Result<Vec<Entry>> {
+    pub(crate) async fn next(&mut self) -> Result<Vec<(Entry, Fault)>> {
         let cancel = self.session.cx.cancel.clone();
         let next = cancel.run_until_cancelled(Box::pin(self.read())).await;
         next.unwrap_or_else(|| Err(Error::cancelled(Op::Receive, &self.session.peer)))
     }
 
-    async fn read(&mut self) -> Result<Vec<Entry>> {
+    async fn read(&mut self) -> Result<Vec<(Entry, Fault)>> {
         while self.ready.is_empty() && !self.over {
             let session = Arc::clone(&self.session);
             let read = match &session.ticket {
@@ -77,6 +81,8 @@ impl Listing {
                 }
             };
             match read {
+                // What was listed before is no progress.
+                Ok(()) if self.ready.is_empty() => {}
                 Ok(()) => self.backoff = session.engine.options().retry.start(),
                 Err(e) => {
                     self.stream = None;
@@ -91,16 +97,22 @@ impl Listing {
     async fn page(&mut self) -> Result<()> {
         if self.stream.is_none() {
             self.stream = Some(self.session.list().await?);
+            self.came = 0;
         }
         let Some((stream, generation)) = &mut self.stream else { return Ok(()) };
         let generation = *generation;
         let peer = Arc::clone(&self.session.peer);
         match wire::receive::<FromSender>(stream, &peer).await? {
             Some(FromSender::Entries(entries)) => {
+                self.came += entries.len() as u64;
                 for entry in entries {
                     self.take(entry, generation)?;
                 }
                 Ok(())
+            }
+            Some(FromSender::End { entries }) if entries != self.came => {
+                let what = "its list has not as many entries as it says";
+                Err(Error::new(ErrorKind::Protocol, Op::Receive, &peer, what))
             }
             Some(FromSender::End { .. }) => {
                 self.over = true;
@@ -116,25 +128,28 @@ impl Listing {
 
     /// Adds an entry, unless it was there before the connection was lost.
     fn take(&mut self, mut entry: Entry, generation: u32) -> Result<()> {
+        let mut fault = Fault::Theirs;
+        let mut refuse = |entry: &mut Entry, reason: &str| {
+            entry.kind = Kind::Failed { reason: reason.to_owned() };
+            fault = Fault::Ours;
+        };
         if entry.path.len() > LONGEST_PATH {
             entry.path.truncate(64);
-            entry.kind = Kind::Failed { reason: "its path is too long".to_owned() };
+            refuse(&mut entry, "its path is too long");
         }
         if let Kind::Failed { reason } = &mut entry.kind {
             reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
         }
-        let name = self.hasher.hash_one(&entry.path);
+        // What failed may be told by its last name only, which something else may have in full.
+        let failed = matches!(entry.kind, Kind::Failed { .. });
+        let name = self.hasher.hash_one((&entry.path, failed));
         let content = self.hasher.hash_one(identity(&entry.kind));
         match self.seen.insert(name, (content, generation)) {
             Some((same, earlier)) if earlier != generation && same == content => return Ok(()),
             Some((_, earlier)) if earlier != generation => {
-                let reason = "it was changed at the sender meanwhile".to_owned();
-                entry.kind = Kind::Failed { reason };
+                refuse(&mut entry, "it was changed at the sender meanwhile");
             }
-            Some(_) => {
-                let reason = "the sender lists this name twice".to_owned();
-                entry.kind = Kind::Failed { reason };
-            }
+            Some(_) => refuse(&mut entry, "the sender lists this name twice"),
             None => {}
         }
         self.count += 1;
@@ -143,7 +158,7 @@ impl Listing {
             return Err(Error::new(ErrorKind::Rejected, Op::Receive, &self.session.peer, what)
                 .with_hint("--max-files allows more, at some 50 bytes of memory each"));
         }
-        self.ready.push_back(entry);
+        self.ready.push_back((entry, fault));
         Ok(())
     }
 
@@ -151,16 +166,17 @@ impl Listing {
     async fn collection(&mut self, line: &Line, hash: Hash, format: BlobFormat) -> Result<()> {
         let connection = &line.connection;
         if format == BlobFormat::Raw {
-            let asked = iroh_blobs::get::request::get_verified_size(connection, &hash).await;
-            let (size, _) = asked.map_err(|e| line.failed(e))?;
+            let asking = iroh_blobs::get::request::get_verified_size(connection, &hash);
+            let asking = async { asking.await.map_err(|e| line.failed(e)) };
+            let (size, _) = line.wait(asking).await?;
             self.add(hash.to_hex(), *hash.as_bytes(), size)?;
             self.over = true;
             return Ok(());
         }
         let most = self.most.saturating_add(1).saturating_mul(32);
-        let (hashes, sizes) = get_hash_seq_and_sizes(connection, &hash, most, None)
-            .await
-            .map_err(|e| line.failed(e))?;
+        let asking = get_hash_seq_and_sizes(connection, &hash, most, None);
+        let asking = async { asking.await.map_err(|e| line.failed(e)) };
+        let (hashes, sizes) = line.patient().wait(asking).await?;
         let nonsense = |what: &str| Error::new(ErrorKind::Protocol, Op::Receive, &line.peer, what);
         let (Some(list), Some(size)) = (hashes.get(0), sizes.first()) else {
             return Err(nonsense("the collection is empty"));

@@ -60,6 +60,7 @@ pub(crate) async fn take_over(
             partial.write_all_at(bytes, range.start).await?;
             copied |= ChunkRanges::from(chunks);
         }
+        tokio::task::yield_now().await;
     }
     Ok(copied)
 }
@@ -84,6 +85,7 @@ async fn groups(old: &Content, size: u64) -> Vec<Option<Hash>> {
         let read = old.read(range).await.ok();
         let start = ChunkNum(range.start >> 10);
         hashes.push(read.map(|bytes| outline::subtree(start, &bytes, false)));
+        tokio::task::yield_now().await; // others get their turn, and the end is heard
     }
     hashes
 }

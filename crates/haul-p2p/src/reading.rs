@@ -25,7 +25,7 @@ use crate::{fault, outline, wire};
 
 /// Silence, in stall time-outs, after which a request is given up: the connection itself notices
 /// sooner when the peer is gone, and a peer with a rate limit may be slow.
-const PATIENCE: u32 = 3;
+pub(crate) const PATIENCE: u32 = 3;
 
 /// What is asked of one peer.
 #[derive(Debug, Clone)]
@@ -52,8 +52,13 @@ pub(crate) enum Piece {
 }
 
 impl Line {
+    /// For requests that tell nothing before they are done: those for the sizes of many contents.
+    pub(crate) fn patient(&self) -> Self {
+        Self { stall: self.stall.saturating_mul(10), ..self.clone() }
+    }
+
     /// Waits for `work`, but not for ever.
-    async fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let limit = self.stall.saturating_mul(PATIENCE);
         let waited = stall::within(limit, work).await;
         waited.unwrap_or_else(|| Err(stall::stalled(Op::Receive, &self.peer, limit)))

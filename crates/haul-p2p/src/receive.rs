@@ -17,7 +17,9 @@ use haul_core::many::Item;
 use haul_core::{Engine, Error, ErrorKind, Op, RelPath, Result, Source, Summary};
 use haul_local::{DestinationRoot, Durability};
 
-use crate::endpoint::Net;
+use crate::endpoint::{Net, STREAMS};
+use crate::fault::Close;
+use crate::large;
 use crate::listing::Listing;
 use crate::outline::GROUP;
 use crate::reading::Named;
@@ -89,11 +91,19 @@ pub(crate) enum Thing {
     File(File),
     Folder(RelPath),
     Symlink(RelPath, PathBuf),
-    Failed(RelPath, Error),
+    /// Whether the sender said so, or this side found out.
+    Failed(RelPath, Error, Fault),
+}
+
+/// Whose fault it is that something cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Theirs,
+    Ours,
 }
 
 impl Thing {
-    fn of(entry: Entry, peer: &str) -> Self {
+    fn of((entry, fault): (Entry, Fault), peer: &str) -> Self {
         let path = RelPath::new(OsString::from_vec(entry.path));
         match entry.kind {
             Kind::File { size, hash, mode, modified } => {
@@ -103,9 +113,12 @@ impl Thing {
             Kind::Folder => Self::Folder(path),
             Kind::Symlink { target } => Self::Symlink(path, OsString::from_vec(target).into()),
             Kind::Failed { reason } => {
-                let what = format!("{peer} cannot send it: {reason}");
+                let what = match fault {
+                    Fault::Theirs => format!("{peer} cannot send it: {reason}"),
+                    Fault::Ours => reason,
+                };
                 let e = Error::new(ErrorKind::Rejected, Op::Receive, &path, what);
-                Self::Failed(path, e)
+                Self::Failed(path, e, fault)
             }
         }
     }
@@ -115,7 +128,7 @@ impl Thing {
             Self::File(File { path, .. })
             | Self::Folder(path)
             | Self::Symlink(path, _)
-            | Self::Failed(path, _) => path,
+            | Self::Failed(path, ..) => path,
         }
     }
 
@@ -190,7 +203,7 @@ impl Receiver {
             }
             for entry in entries {
                 match Thing::of(entry, peer) {
-                    Thing::Failed(_, e) => return Err(e),
+                    Thing::Failed(_, e, _) => return Err(e),
                     thing @ Thing::File(_) if only.is_none() => only = Some(thing),
                     _ => return Err(several()),
                 }
@@ -203,7 +216,12 @@ impl Receiver {
     /// Tells the sender what became of `files`, of which some failed, and ends the connection.
     pub async fn end(&self, files: u64, failed: u64) {
         self.session.bye(files, failed).await;
-        self.session.close().await;
+        self.session.close(if failed == 0 { Close::Done } else { Close::Stopping }).await;
+    }
+
+    /// Ends the connection without having everything.
+    pub async fn give_up(&self) {
+        self.session.close(Close::Stopping).await;
     }
 
     async fn run<T, S, W, WF>(
@@ -221,7 +239,9 @@ impl Receiver {
     {
         let started = Instant::now();
         let Session { engine, cx, .. } = &*self.session;
-        let working = engine.many(jobs.max(1), cx, items, work);
+        // Each may have so many streams open, and one is for messages.
+        let most = (STREAMS as usize - 1) / large::WIDTH;
+        let working = engine.many(jobs.clamp(1, most), cx, items, work);
         let ended = tokio::select! {
             ended = working => ended,
             () = self.session.keep_telling(TELL_EVERY) => Ok(()),
@@ -237,7 +257,7 @@ impl Receiver {
                 Ok(summary)
             }
             (Err(e), _) | (Ok(()), Some(e)) => {
-                self.session.close().await;
+                self.give_up().await;
                 Err(e)
             }
         }
@@ -356,8 +376,8 @@ impl Received {
             }
             Thing::Folder(_) => ReceivedKind::Folder,
             Thing::Symlink(_, target) => ReceivedKind::Symlink(target),
-            Thing::Failed(_, e) => {
-                session.count_refused();
+            Thing::Failed(_, e, fault) => {
+                session.count_refused(fault);
                 ReceivedKind::Failed(e)
             }
         };

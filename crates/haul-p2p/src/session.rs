@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use crate::endpoint::{self, Net};
 use crate::fault::{self, Close};
 use crate::reading::Line;
+use crate::receive::Fault;
 use crate::ticket::Ticket;
 use crate::wire::{self, FromReceiver};
 
@@ -81,8 +82,10 @@ impl Session {
     }
 
     /// Counts something that the sender listed and cannot send.
-    pub(crate) fn count_refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count_refused(&self, fault: Fault) {
+        if fault == Fault::Theirs {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Things that the sender listed and cannot send.
@@ -234,14 +237,17 @@ impl Session {
                 drop(tokio::time::timeout(BYE_WAIT, connection.closed()).await);
             }
         }
-        self.cx.events.send(Event::Peer { peer: 0, event: PeerEvent::Left(PeerEnd::Gone) });
     }
 
-    /// Ends the session.
-    pub(crate) async fn close(&self) {
+    /// Ends the session. A sender of another program knows by `why` whether this side has everything.
+    pub(crate) async fn close(&self, why: Close) {
         if let Some(connection) = self.link.lock().await.connection.take() {
-            connection.close(Close::Done.code(), b"");
+            connection.close(why.code(), b"");
         }
         self.endpoint.close().await;
+        if self.joined.swap(false, Ordering::Relaxed) {
+            let event = PeerEvent::Left(PeerEnd::Gone);
+            self.cx.events.send(Event::Peer { peer: 0, event });
+        }
     }
 }

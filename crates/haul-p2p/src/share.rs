@@ -114,9 +114,9 @@ impl ShareKey {
     }
 
     fn secret(&self) -> Secret {
-        let mut secret = Secret::default();
+        let mut secret = [0; 16];
         secret.copy_from_slice(&self.derive("haul p2p 2026-11 ticket secret")[..16]);
-        secret
+        Secret(secret)
     }
 
     /// A port that is likely to be free when the share is started again: one of those that nobody
@@ -233,7 +233,12 @@ impl Share {
     async fn run<S: Stream<Item = Result<Offer>> + Send>(&self, offers: S) -> Result<Shared> {
         let visits = Arc::clone(&self.host).serve(self.endpoint.clone());
         let offering = async {
-            let offered = self.offer(offers).await;
+            let offered = tokio::select! {
+                offered = self.offer(offers) => offered,
+                () = self.expired() => {
+                    return Ok((self.cx.tally.snapshot(), ShareEnd::Expired));
+                }
+            };
             match offered {
                 Ok(items) => Ok((items, self.end().await)),
                 Err(e) => Err(e),
@@ -343,15 +348,18 @@ impl Share {
 
     /// Waits for the end of the share.
     async fn end(&self) -> ShareEnd {
-        let left = self.options.expires.map(|life| life.saturating_sub(self.started.elapsed()));
-        let expired: futures::future::BoxFuture<'_, ()> = match left {
-            Some(left) => Box::pin(tokio::time::sleep(left)),
-            None => Box::pin(std::future::pending()),
-        };
         tokio::select! {
             () = self.cx.cancel.cancelled() => ShareEnd::Stopped,
             () = self.host.enough() => ShareEnd::Enough,
-            () = expired => ShareEnd::Expired,
+            () = self.expired() => ShareEnd::Expired,
+        }
+    }
+
+    /// Waits until its time is over, if there is an end to it.
+    async fn expired(&self) {
+        match self.options.expires {
+            Some(life) => tokio::time::sleep(life.saturating_sub(self.started.elapsed())).await,
+            None => std::future::pending().await,
         }
     }
 }

@@ -11,7 +11,7 @@ use iroh_blobs::hashseq::HashSeq;
 use tokio::sync::watch;
 
 use crate::outline::Outline;
-use crate::wire::{Entry, PAGE};
+use crate::wire::{Entry, Kind, PAGE};
 
 /// One content.
 #[derive(Debug)]
@@ -85,7 +85,12 @@ impl Shelf {
         let (mut page, mut bytes) = (Vec::new(), 0);
         for entry in state.entries.iter().skip(position) {
             page.push(Arc::clone(entry));
-            bytes += entry.path.len() + 96;
+            let more = match &entry.kind {
+                Kind::Symlink { target } => target.len(),
+                Kind::Failed { reason } => reason.len(),
+                Kind::File { .. } | Kind::Folder => 0,
+            };
+            bytes += entry.path.len() + more + 96;
             if bytes >= PAGE {
                 break;
             }

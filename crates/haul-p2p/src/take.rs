@@ -15,7 +15,7 @@ use haul_core::handle::JobContext;
 use haul_core::meter::ChunkMeter;
 use haul_core::payload::Tracker;
 use haul_core::plan::{self, PlanPolicy};
-use haul_core::stall::Pulse;
+use haul_core::stall::{self, Pulse};
 use haul_core::{
     Attributes, Error, ErrorKind, Meter, Op, Outcome, Payload, RelPath, Report, Result, Settled,
     Skip, Source, Target as _, TargetLimits, UploadSpec, Verified,
@@ -83,8 +83,8 @@ impl Taker {
             Thing::File(file) => self.download_one_file(&file, cx).await,
             Thing::Folder(path) => self.folder(&path).await,
             Thing::Symlink(path, target) => self.link(&path, &target).await,
-            Thing::Failed(_, e) => {
-                self.session.count_refused();
+            Thing::Failed(_, e, fault) => {
+                self.session.count_refused(fault);
                 Err(e)
             }
         };
@@ -234,9 +234,9 @@ impl Taker {
         let writing = wanted.iter().zip(fetched).map(|((at, place), fetched)| {
             let file = &files[*at];
             async move {
-                self.write(file, place, fetched?).await?;
+                let place = self.put(file, place, fetched?).await?;
                 cx.meter.add_landed(file.named.size);
-                Ok(self.copied(file, place, started))
+                Ok(self.copied(file, &place, started))
             }
         });
         for ((at, _), outcome) in wanted.iter().zip(join_all(writing).await) {
@@ -266,9 +266,18 @@ impl Taker {
             }
         }
         let mut all: Vec<Result<Vec<Bytes>>> = got.into_inner().into_iter().map(Ok).collect();
+        let mut silent = 0;
         for content in &wanted[all.len()..] {
+            if silent > 1 {
+                // That is no single content's fault: the others need not find out one by one.
+                let stall = self.session.engine.options().stall;
+                all.push(Err(stall::stalled(Op::Receive, &self.session.peer, stall)));
+                continue;
+            }
             let one = Mutex::new(Vec::new());
             let asked = self.in_one_request(std::slice::from_ref(content), &one, cx).await;
+            let stalled = matches!(&asked, Err(e) if e.kind() == ErrorKind::Stalled);
+            silent = if stalled { silent + 1 } else { 0 };
             all.push(asked.map(|()| one.into_inner().pop().unwrap_or_default()));
         }
         all
@@ -284,7 +293,13 @@ impl Taker {
             let mut got = got.lock().await;
             let rest = &wanted[got.len()..];
             if rest.iter().all(|content| content.size == 0) {
-                // Nothing has no bytes to ask for.
+                // Nothing has no bytes to ask for, but a hash of its own.
+                let nothing = *blake3::hash(b"").as_bytes();
+                if rest.iter().any(|content| content.hash != nothing) {
+                    let what = "an empty file has another hash";
+                    let peer = &self.session.peer;
+                    return Err(Error::new(ErrorKind::Verification, Op::Receive, peer, what));
+                }
                 got.resize_with(wanted.len(), Vec::new);
                 return Ok(());
             }
@@ -301,6 +316,26 @@ impl Taker {
         };
         let engine = &self.session.engine;
         engine.retrying(engine.options().retry, cx, &self.session.peer, attempt).await
+    }
+
+    /// Writes a file whose bytes are all there; where another has just taken its name and it may have
+    /// a different one, under that.
+    async fn put(&self, file: &File, place: &Place, bytes: Vec<Bytes>) -> Result<Place> {
+        let mut place = place.clone();
+        loop {
+            match self.write(file, &place, bytes.clone()).await {
+                Err(e)
+                    if e.kind() == ErrorKind::AlreadyExists
+                        && self.if_exists == IfExists::Rename =>
+                {
+                    match self.taken(&file.path).await? {
+                        Decision::Fetch(other) if other.path != place.path => place = other,
+                        _ => return Err(e),
+                    }
+                }
+                written => return written.map(|()| place),
+            }
+        }
     }
 
     /// Writes a file whose bytes are all there.

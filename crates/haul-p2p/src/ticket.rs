@@ -28,8 +28,16 @@ fn check(bytes: &[u8]) -> [u8; CHECK] {
     check
 }
 
-/// The share that a ticket names, at the sender that it names.
-pub(crate) type Secret = [u8; 16];
+/// What names a share, at the sender that a ticket names. Whoever has it is let in.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(pub(crate) [u8; 16]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
 
 /// What a receiver has to know.
 #[derive(Clone, PartialEq, Eq)]
@@ -129,7 +137,7 @@ impl FromStr for Ticket {
             return refuse("it is too long");
         }
         let parsed = if text.starts_with(BlobTicket::KIND) {
-            BlobTicket::decode_string(text).map(Self::Content)
+            BlobTicket::decode_string(text).map(|ticket| Self::Content(bounded(ticket)))
         } else if text.starts_with(ShareTicket::KIND) {
             ShareTicket::decode_string(text).map(Self::Share)
         } else {
@@ -137,6 +145,13 @@ impl FromStr for Ticket {
         };
         parsed.or_else(|_| refuse("part of it is missing or wrong"))
     }
+}
+
+/// The ticket with no more addresses than anybody has.
+fn bounded(ticket: BlobTicket) -> BlobTicket {
+    let (addr, hash, format) = ticket.into_parts();
+    let addrs = addr.addrs.into_iter().take(ADDRESSES);
+    BlobTicket::new(EndpointAddr::from_parts(addr.id, addrs), hash, format)
 }
 
 impl fmt::Display for Ticket {
@@ -172,7 +187,7 @@ mod tests {
         let addr = EndpointAddr::new(id)
             .with_ip_addr(([127, 0, 0, 1], 4433).into())
             .with_relay_url("http://127.0.0.1:3340".parse().unwrap());
-        ShareTicket { addr, secret: [9; 16], published: true }
+        ShareTicket { addr, secret: Secret([9; 16]), published: true }
     }
 
     #[test]

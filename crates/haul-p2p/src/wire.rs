@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::fault;
+use crate::ticket::Secret;
 
 /// The name of the protocol. Another number is another protocol.
 pub(crate) const ALPN: &[u8] = b"haul/1";
@@ -37,7 +38,7 @@ pub(crate) const OUTLINE: u8 = 0x80;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum FromReceiver {
     /// First: which share it wants. `list` is false when it has the manifest already.
-    Hello { secret: [u8; 16], list: bool },
+    Hello { secret: Secret, list: bool },
     /// From time to time: bytes verified and written so far, of those that it wants.
     Landed { bytes: u64, total: u64 },
     /// Last: what became of the files.

@@ -36,7 +36,13 @@ impl Haul {
                 Ok(TransferHandle::start(&self.cancel, |cx| async move {
                     let open = Receiver::open(engine.clone(), cx.clone(), ticket, &options.net);
                     let receiver = open.await?;
-                    let only = receiver.only(&options).await?;
+                    let only = match receiver.only(&options).await {
+                        Ok(only) => only,
+                        Err(e) => {
+                            receiver.give_up().await;
+                            return Err(e);
+                        }
+                    };
                     let done = pipe(engine, only, target, &cx).await;
                     receiver.end(u64::from(done.is_ok()), u64::from(done.is_err())).await;
                     done
