@@ -7,13 +7,11 @@ use haul_core::{ErrorKind, Event, PeerEnd, PeerEvent, RetryPolicy};
 use haul_p2p::{ShareEnd, ShareOptions, Ticket};
 use iroh::endpoint::{Connection, ConnectionError};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 use crate::doubles::{Made, Wait};
 use crate::fake::{self, FromReceiver, frame};
 use crate::kit::{
-    Sending, engine, engine_with, file, must, options, receive, receive_with, receiving,
-    send_these, start,
+    Sending, engine, engine_with, file, must, options, receive, receiving, send_these, start,
 };
 
 const SIZE: u64 = 4 << 20;
@@ -52,8 +50,7 @@ async fn so_many_receivers_are_let_in() {
 
     // A place may become free, so it is asked for again; this one does not wait for that.
     let once = engine_with(|options| options.retry = RetryPolicy::with_tries(1));
-    let never = CancellationToken::new();
-    let second = receive_with(&sending.ticket, second_dir.path(), receiving(), once, &never).await;
+    let second = start(&sending.ticket, second_dir.path(), receiving(), once).await.end().await;
     let e = second.result.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Rejected, "{e}");
     assert!(e.to_string().contains("as many receivers") && e.hint().is_some(), "{e}");
