@@ -45,7 +45,8 @@ async fn so_many_files_are_hashed_at_once() {
     assert!((1..=8).contains(&options().jobs));
 }
 
-/// S4.3, S4.4, S4.18: as many files are fetched at once as was asked for, 6 if nothing was.
+/// S4.3, S4.4, S4.18, S4.28: as many files are fetched at once as was asked for, 6 if nothing was. They
+/// meet before their first byte: one after the other, none would come.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_files_are_fetched_at_once() {
     assert_eq!(receiving().jobs, 6);
