@@ -12,6 +12,7 @@ mod bench;
 mod files;
 mod interop;
 mod interrupt;
+mod line;
 mod p2p;
 mod probe;
 mod process;
@@ -47,6 +48,9 @@ enum Task {
     BenchMemory(bench::memory::Args),
     /// Measure haul and sendme, from one process to another
     BenchP2p(bench::p2p::Args),
+    /// Be a slow and lossy line of datagrams; interop starts this by itself
+    #[command(hide = true)]
+    Line(line::Args),
 }
 
 fn main() -> ExitCode {
@@ -69,5 +73,6 @@ fn run(task: Task) -> Result<()> {
         Task::BenchWaves(args) => bench::waves::run(&args),
         Task::BenchMemory(args) => bench::memory::run(&args),
         Task::BenchP2p(args) => bench::p2p::run(&args),
+        Task::Line(args) => line::run(&args),
     }
 }

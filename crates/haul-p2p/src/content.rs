@@ -5,24 +5,35 @@
 
 use std::sync::Arc;
 
+use bao_tree::ChunkNum;
 use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
 use haul_core::checksum::Algorithms;
 use haul_core::fetch::{FetchReader, FetchRules, Fetcher};
 use haul_core::handle::JobContext;
 use haul_core::meter::ChunkMeter;
 use haul_core::pool::Pool;
+use haul_core::workers::Crew;
 use haul_core::{
     Budget, BudgetPermit, ByteRange, Engine, Error, ErrorKind, Meta, Op, Opened, Result, Source,
 };
 
-use crate::outline::{Builder, Outline};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::outline::{self, Builder, Outline};
+
+/// Files from this size on are hashed by several cores.
+const LARGE: u64 = 32 << 20;
 
 /// An open source.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Content {
     fetcher: Fetcher,
     pool: Pool,
     budget: Budget,
+    crew: Crew,
+    /// Whether any range of it can be had at once.
+    cheap: bool,
     meta: Meta,
 }
 
@@ -52,7 +63,9 @@ impl Content {
         let (meter, events) = (Arc::clone(&cx.meter), cx.events.clone());
         let fetcher = Fetcher::new(read, source.limits(), rules, meter, events);
         let (pool, budget) = (engine.pool().clone(), engine.budget().clone());
-        Ok(Self { fetcher, pool, budget, meta })
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let (crew, cheap) = (engine.crew(cores), source.limits().cheap_reread);
+        Ok(Self { fetcher, pool, budget, crew, cheap, meta })
     }
 
     /// What was seen at opening.
@@ -72,9 +85,12 @@ impl Content {
 
     /// Hashes all of it. `progress` hears of every byte.
     pub(crate) async fn outline(&self, progress: &ChunkMeter) -> Result<Outline> {
+        if self.cheap && self.meta.size >= LARGE {
+            return self.outline_together(progress).await;
+        }
         let mut builder = Builder::new(self.meta.size);
         let mut reader = self.fetcher.open(ByteRange::new(0, self.meta.size));
-        let (mut rest, mut hashed) = (Bytes::new(), 0);
+        let mut rest = Bytes::new();
         loop {
             let group = builder.next_group();
             let mut left = (group.end - group.start) as usize;
@@ -91,15 +107,40 @@ impl Content {
                 pieces.push(piece);
             }
             builder.push(&pieces);
-            hashed = group.end;
-            progress.reach(hashed);
+            progress.reach(group.end);
             // On a lane nothing above waits for anybody: others get their turn, and the end is heard.
             tokio::task::yield_now().await;
         }
-        debug_assert_eq!(hashed, self.meta.size);
         // The reader has a last look at the source when all was read; an empty one needs this call.
         if self.meta.size == 0 {
             reader.next().await?;
+        }
+        Ok(builder.finish())
+    }
+
+    /// The same for a large file, a group on each lane: one file alone keeps all cores busy.
+    async fn outline_together(&self, progress: &ChunkMeter) -> Result<Outline> {
+        let mut builder = Builder::new(self.meta.size);
+        let groups = builder.groups().enumerate();
+        let mut hashes = futures::stream::iter(groups)
+            .map(|(number, group)| {
+                let content = self.clone();
+                let hashing = async move {
+                    let start = ChunkNum(group.start >> 10);
+                    let pieces = content.read(ByteRange::new(group.start, group.end)).await?;
+                    Ok(outline::subtree(start, &pieces, false))
+                };
+                AbortOnDropHandle::new(self.crew.lanes.handle(number).spawn(hashing))
+            })
+            .buffered(self.crew.workers);
+        while let Some(hash) = hashes.next().await {
+            let crashed = |e| {
+                let what = "hashing it crashed";
+                Error::new(ErrorKind::Io, Op::Read, &self.meta.location, what).with_source(e)
+            };
+            let end = builder.next_group().end;
+            builder.push_hash(hash.map_err(crashed)??);
+            progress.reach(end);
         }
         Ok(builder.finish())
     }
@@ -132,4 +173,30 @@ pub(crate) fn cut(bytes: Vec<Bytes>, size: usize) -> Vec<Bytes> {
         pieces.push(rest.freeze());
     }
     pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+    use haul_core::{EngineOptions, Meter};
+    use tokio_util::sync::CancellationToken;
+
+    /// A large file has the hash that everybody computes, whoever hashes which part of it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn large_files_are_hashed_by_several() {
+        for lanes in [0, 2] {
+            let memory = Memory::patterned((LARGE + 12345) as usize, 256 << 10);
+            let whole = blake3::hash(&memory.data);
+            let source: Arc<dyn Source> = Arc::new(memory);
+            let mut options = EngineOptions::default();
+            options.lanes = lanes;
+            let cx = JobContext::unwatched(CancellationToken::new());
+            let content = Content::open(&Engine::new(options), &source, &cx).await.unwrap();
+            let meter = Meter::new();
+            let outline = content.outline(&ChunkMeter::new(Arc::clone(&meter))).await.unwrap();
+            assert_eq!(outline.root(), whole);
+            assert_eq!(meter.snapshot().landed, LARGE + 12345);
+        }
+    }
 }

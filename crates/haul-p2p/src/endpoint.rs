@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use haul_core::{Error, ErrorKind, Op, Result, Retry, Route};
 use iroh::address_lookup::{DnsAddressLookup, PkarrPublisher};
-use iroh::endpoint::{BindOpts, Builder, Connection, QuicTransportConfig, VarInt, presets};
+use iroh::endpoint::{
+    AckFrequencyConfig, BindOpts, Builder, Connection, QuicTransportConfig, VarInt, presets,
+};
 use iroh::{Endpoint, EndpointAddr, RelayMode, SecretKey, TransportAddr};
 use iroh_mdns_address_lookup::MdnsAddressLookup;
 
@@ -73,7 +75,11 @@ fn transport(answers: bool) -> QuicTransportConfig {
     } else {
         (STREAM_WINDOW, CONNECTION_WINDOW)
     };
+    // A quarter of the acknowledgements that QUIC asks for without being told: each costs both sides.
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(10));
     QuicTransportConfig::builder()
+        .ack_frequency_config(Some(acks))
         .max_concurrent_bidi_streams(VarInt::from_u32(if answers { STREAMS } else { 0 }))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(stream))

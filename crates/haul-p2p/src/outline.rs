@@ -129,11 +129,25 @@ impl Builder {
         start..start.saturating_add(GROUP).min(size)
     }
 
+    /// All groups, in order.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Range<u64>> + Send + use<> {
+        let size = self.groups.size();
+        (0..size.div_ceil(GROUP)).map(move |at| {
+            let start = at * GROUP;
+            start..start.saturating_add(GROUP).min(size)
+        })
+    }
+
     /// Adds the next group.
     pub(crate) fn push(&mut self, pieces: &[Bytes]) {
         let is_root = self.groups.size() <= GROUP;
         let start = ChunkNum((self.done * GROUP) >> 10);
-        self.stack.push(subtree(start, pieces, is_root));
+        self.push_hash(subtree(start, pieces, is_root));
+    }
+
+    /// Adds the next group by its hash.
+    pub(crate) fn push_hash(&mut self, hash: Hash) {
+        self.stack.push(hash);
         self.done += 1;
         // As many full subtrees end here as the number of groups has zeros at its end.
         let whole = self.groups.blocks();

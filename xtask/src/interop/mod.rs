@@ -3,6 +3,7 @@
 //!
 //! Must never: count a server that was not tried as passed, or know how haul works inside.
 
+mod apart;
 mod checks;
 mod copies;
 mod facts;
@@ -12,6 +13,7 @@ mod links;
 mod manage;
 mod moves;
 mod p2p;
+mod relayed;
 mod session;
 mod stores;
 mod syncs;
@@ -22,6 +24,7 @@ mod tree;
 mod trees;
 
 use crate::p2p::Peer;
+use crate::p2p::program::RELAY;
 use crate::servers::{Endpoint, Kind, Running, Server, StartOptions, start};
 use crate::tools::Tools;
 use crate::workspace::{self, Profile};
@@ -181,7 +184,7 @@ fn try_peers(args: &Args, checks: &[p2p::Check], (tools, haul): (&Tools, &Path))
             return Ok(Tried { table, problems });
         }
     };
-    let pair = p2p::Pair::new(haul, Peer::sendme(tools))?;
+    let pair = p2p::Pair::new(haul, Peer::sendme(tools), RELAY.find(tools))?;
     eprintln!("\n{P2P}");
     let outcomes = checks.iter().map(|check| noted(&check.name, || check.run(&pair)));
     table.add(P2P, outcomes.collect());

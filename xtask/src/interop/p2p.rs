@@ -2,10 +2,11 @@
 //!
 //! Must never: accept a tree in which a name or a byte is missing or too much, or leave a sender.
 
+use super::apart::Apart;
 use super::checks::{KEYS, Outcome};
-use super::facts;
 use super::session::content;
 use super::tree::Tree;
+use super::{facts, relayed};
 use crate::files::Folder;
 use crate::p2p::{Peer, Sender};
 use crate::process::{Captured, capture};
@@ -14,12 +15,12 @@ use anyhow::{Context, Result, anyhow, ensure};
 use std::cell::Cell;
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const TO_TICKET: Duration = Duration::from_secs(30);
-const TO_RECEIVE: Duration = Duration::from_mins(2);
-const TO_END: Duration = Duration::from_secs(20);
+pub(super) const TO_TICKET: Duration = Duration::from_secs(30);
+pub(super) const TO_RECEIVE: Duration = Duration::from_mins(2);
+pub(super) const TO_END: Duration = Duration::from_secs(20);
 
 /// Who sends to whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ const CASES: [Case; 6] = [
     Case { name: "300 small files", top: "many", tree: || Tree::small(300).below("many") },
 ];
 
-fn file(name: &str, size: usize) -> Tree {
+pub(super) fn file(name: &str, size: usize) -> Tree {
     Tree::of([(name, content(size).as_slice())])
 }
 
@@ -76,6 +77,8 @@ pub(super) struct Pair {
     haul: Peer,
     /// Or why it cannot take part.
     sendme: Result<Peer, String>,
+    /// iroh-relay, or why it cannot take part.
+    relay: Result<PathBuf, String>,
     folder: Folder,
     serial: Cell<u32>,
 }
@@ -84,15 +87,34 @@ pub(super) struct Pair {
 pub(super) struct Sides {
     pub(super) source: PathBuf,
     pub(super) arrived: PathBuf,
-    sending: PathBuf,
-    receiving: PathBuf,
+    pub(super) sending: PathBuf,
+    pub(super) receiving: PathBuf,
 }
 
 impl Pair {
-    pub(super) fn new(haul: Peer, sendme: Result<Peer>) -> Result<Self> {
+    pub(super) fn new(haul: Peer, sendme: Result<Peer>, relay: Result<PathBuf>) -> Result<Self> {
         let folder = Folder::create(&workspace::scratch(), "interop-p2p-")?;
         let sendme = sendme.map_err(|error| format!("{error:#}"));
-        Ok(Self { haul, sendme, folder, serial: Cell::new(0) })
+        let relay = relay.map_err(|error| format!("{error:#}"));
+        Ok(Self { haul, sendme, relay, folder, serial: Cell::new(0) })
+    }
+
+    pub(super) fn haul(&self) -> &Path {
+        self.haul.path()
+    }
+
+    pub(super) fn relay(&self) -> Result<&Path, &str> {
+        self.relay.as_deref().map_err(String::as_str)
+    }
+
+    /// What is missing, if anything.
+    fn has(&self, needs: Needs) -> Result<()> {
+        let said = |reason: &str| anyhow!("{reason}");
+        match needs {
+            Needs::Programs(way) => self.sender_and_receiver(way).map(drop).map_err(said),
+            Needs::Apart => Apart::can_be_made(),
+            Needs::Relay => self.relay().map_err(said).and_then(|_| Apart::can_be_made()),
+        }
     }
 
     /// Why sendme cannot take part, if so.
@@ -150,14 +172,24 @@ impl Pair {
 }
 
 /// Ends the sender after its first receiver.
-const ONCE: &str = "--once";
+pub(super) const ONCE: &str = "--once";
+
+/// What a check cannot do without.
+#[derive(Debug, Clone, Copy)]
+enum Needs {
+    Programs(Way),
+    /// Network namespaces.
+    Apart,
+    /// Those, and a relay.
+    Relay,
+}
 
 type Body = Box<dyn Fn(&Pair) -> Result<()>>;
 
 /// One thing haul promises about its peers.
 pub(super) struct Check {
     pub(super) name: String,
-    way: Way,
+    needs: Needs,
     body: Body,
 }
 
@@ -169,8 +201,8 @@ impl fmt::Debug for Check {
 
 impl Check {
     pub(super) fn run(&self, pair: &Pair) -> Outcome {
-        if let Err(reason) = pair.sender_and_receiver(self.way) {
-            return Outcome::NotApplicable(reason.to_owned());
+        if let Err(reason) = pair.has(self.needs) {
+            return Outcome::NotApplicable(format!("{reason:#}").replace('\n', " "));
         }
         match (self.body)(pair) {
             Ok(()) => Outcome::Pass,
@@ -186,18 +218,20 @@ pub(super) fn all() -> Vec<Check> {
         for case in &CASES {
             let body = move |pair: &Pair| one_way(pair, way, case);
             let name = format!("{}: {}", way.name(), case.name);
-            checks.push(Check { name, way, body: Box::new(body) });
+            checks.push(Check { name, needs: Needs::Programs(way), body: Box::new(body) });
         }
     }
-    checks.push(own("links, empty folders, modes, times", facts::are_kept));
-    checks.push(own("--once ends the sender", once_ends_the_sender));
+    let both = Needs::Programs(Way::ToHaul);
+    checks.push(own("links, empty folders, modes, times", both, facts::are_kept));
+    checks.push(own("--once ends the sender", both, once_ends_the_sender));
+    checks.push(own("only a relay between them", Needs::Relay, relayed::only_a_relay));
+    checks.push(own("a slow and lossy line", Needs::Apart, relayed::lossy_line));
     checks
 }
 
 /// A check of what only haul has.
-fn own(what: &str, body: impl Fn(&Pair) -> Result<()> + 'static) -> Check {
-    let way = Way::ToHaul;
-    Check { name: format!("{}: {what}", way.name()), way, body: Box::new(body) }
+fn own(what: &str, needs: Needs, body: impl Fn(&Pair) -> Result<()> + 'static) -> Check {
+    Check { name: format!("{}: {what}", Way::ToHaul.name()), needs, body: Box::new(body) }
 }
 
 fn one_way(pair: &Pair, way: Way, case: &Case) -> Result<()> {
@@ -211,7 +245,7 @@ fn one_way(pair: &Pair, way: Way, case: &Case) -> Result<()> {
     tree.must_be_folder(&sides.arrived)
 }
 
-fn ticket_must_be_alone(sent: &Captured) -> Result<()> {
+pub(super) fn ticket_must_be_alone(sent: &Captured) -> Result<()> {
     let text = String::from_utf8_lossy(&sent.stdout);
     let lines = text.lines().count();
     ensure!(lines == 1, "the sender's stdout has {lines} lines, not the ticket alone");

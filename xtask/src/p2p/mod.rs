@@ -2,8 +2,8 @@
 //!
 //! Must never: use a relay, or let a ticket depend on a lookup: it holds addresses of loopback.
 
+pub(crate) mod program;
 mod sender;
-pub(crate) mod sendme;
 
 pub(crate) use sender::Sender;
 
@@ -11,6 +11,7 @@ use crate::process::{capture, output_of};
 use crate::servers::endpoint::isolated;
 use crate::tools::Tools;
 use anyhow::{Result, ensure};
+use program::SENDME;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -65,12 +66,16 @@ impl Peer {
 
     /// Fails when it is not installed in the version that is compared with.
     pub(crate) fn sendme(tools: &Tools) -> Result<Self> {
-        let path = sendme::find(tools)?;
-        Ok(Self { kind: Kind::Sendme, path, version: sendme::VERSION.to_owned() })
+        let path = SENDME.find(tools)?;
+        Ok(Self { kind: Kind::Sendme, path, version: SENDME.version.to_owned() })
     }
 
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn version(&self) -> &str {

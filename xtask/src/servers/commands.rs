@@ -3,7 +3,7 @@
 //! Must never: stop or overwrite what another tool started.
 
 use super::{Instance, Kind, Server, StartOptions, peers, start};
-use crate::p2p::sendme;
+use crate::p2p::program::{RELAY, SENDME};
 use crate::tools::Tools;
 use anyhow::{Result, bail};
 use clap::{Subcommand, ValueEnum};
@@ -48,10 +48,13 @@ enum Name {
     Minio,
     Ceph,
     Moto,
-    /// The programs that haul is measured against: s5cmd, rclone, AWS CRT, sendme (install only)
+    /// The programs that haul is measured against, s5cmd, rclone, AWS CRT, sendme, and iroh-relay
+    /// (install only)
     Peers,
     /// Of the peers, the one that interop needs (install only)
     Sendme,
+    /// The relay through which interop lets haul send and receive (install only)
+    IrohRelay,
     All,
 }
 
@@ -64,7 +67,7 @@ impl Name {
             Self::Minio => vec![Kind::Minio],
             Self::Ceph => vec![Kind::Ceph],
             Self::Moto => vec![Kind::Moto],
-            Self::Peers | Self::Sendme => Vec::new(),
+            Self::Peers | Self::Sendme | Self::IrohRelay => Vec::new(),
             Self::All => INSTALLABLE.to_vec(),
         }
     }
@@ -95,9 +98,11 @@ fn install(tools: &Tools, names: &[Name]) -> Result<()> {
         if matches!(name, Name::Peers | Name::All) {
             peers::install_peers(tools)?;
         }
-        if matches!(name, Name::Peers | Name::Sendme | Name::All) {
-            sendme::install(tools)?;
-            println!("sendme {}", sendme::VERSION);
+        for (program, own_name) in [(SENDME, Name::Sendme), (RELAY, Name::IrohRelay)] {
+            if [own_name, Name::Peers, Name::All].contains(name) {
+                program.install(tools)?;
+                println!("{} {}", program.name, program.version);
+            }
         }
     }
     Ok(())
@@ -155,9 +160,11 @@ fn status(tools: &Tools) -> Result<()> {
             None => println!("{kind:<8} installed: {}", version(server.as_ref(), tools)),
         }
     }
-    match sendme::find(tools) {
-        Ok(_) => println!("sendme installed: {}", sendme::VERSION),
-        Err(error) => println!("sendme not installed: {error:#}"),
+    for program in [SENDME, RELAY] {
+        match program.find(tools) {
+            Ok(_) => println!("{} installed: {}", program.name, program.version),
+            Err(error) => println!("{} not installed: {error:#}", program.name),
+        }
     }
     for instance in Instance::all()? {
         let state = if instance.is_alive() { "running" } else { "dead" };
