@@ -125,7 +125,7 @@ impl<'a> Sharing<'a> {
             }
         }
         if self.session.tells() {
-            let line = "haul: that is the ticket; on the other machine: haul receive TICKET [DEST]";
+            let line = "haul: whoever has the ticket can have it: haul receive TICKET [DEST]";
             say.asides.push(line.to_owned());
         }
     }
