@@ -4,6 +4,7 @@
 //! nothing is copied.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bao_tree::ChunkNum;
 use bytes::{Bytes, BytesMut};
@@ -21,6 +22,9 @@ use haul_core::{
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::outline::{self, Builder, Outline};
+
+/// How long what is to be sent waits for room in memory.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// Files from this size on are hashed by several cores.
 const LARGE: u64 = 32 << 20;
@@ -73,9 +77,10 @@ impl Content {
         &self.meta
     }
 
-    /// Waits for room for so many bytes, among all who hold some.
-    pub(crate) async fn room(&self, bytes: u64) -> BudgetPermit {
-        self.budget.acquire(bytes).await
+    /// Waits for room for so many bytes, among all who hold some; but not long: those who are gone
+    /// hold theirs until their connections have timed out, and that must not hold up others.
+    pub(crate) async fn room(&self, bytes: u64) -> Option<BudgetPermit> {
+        tokio::time::timeout(ROOM_WAIT, self.budget.acquire(bytes)).await.ok()
     }
 
     /// The bytes of `range`.

@@ -104,8 +104,8 @@ struct Group {
     /// By the leaf in the middle: it is another for each node.
     pairs: Vec<Option<(Hash, Hash)>>,
     hash: Hash,
-    /// Its share of the budget: what is being sent is in memory once.
-    _room: BudgetPermit,
+    /// Its share of the budget.
+    _room: Option<BudgetPermit>,
 }
 
 impl Group {

@@ -60,7 +60,7 @@ const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// Bytes that are kept until a receiver has acknowledged them.
-const SEND_WINDOW: u64 = 16 << 20;
+const SEND_WINDOW: u64 = 8 << 20;
 
 /// Requests of one connection at once.
 pub(crate) const STREAMS: u32 = 64;

@@ -1,5 +1,7 @@
 //! How shares end, and how receivers go on: signals, crashes, bounds.
 
+use std::os::unix::fs::FileExt as _;
+
 use rustix::process::Signal;
 
 use haul_testkit::sizes;
@@ -18,13 +20,20 @@ fn slow(world: &World) -> Run {
 
 /// Waits until a receiver has some of the file. It must show its progress as JSON.
 async fn in_the_middle(receiver: &mut Running) {
+    let landed = landed_after(receiver, MIB as u64).await;
+    assert!(landed < SIZE as u64, "it was too fast");
+}
+
+/// Waits until a receiver has more than `had` bytes; so many it has.
+async fn landed_after(receiver: &mut Running, had: u64) -> u64 {
+    let reached;
     let mut lines = BufReader::new(receiver.child.stderr.take().unwrap()).lines();
     loop {
         let line = within("progress", lines.next_line()).await.unwrap().unwrap();
         let said: serde_json::Value = serde_json::from_str(&line).unwrap();
         let landed = said["landed"].as_u64().unwrap_or_default();
-        if said["type"] == "progress" && landed > MIB as u64 {
-            assert!(landed < SIZE as u64, "it was too fast");
+        if said["type"] == "progress" && landed > had {
+            reached = landed;
             break;
         }
     }
@@ -36,6 +45,7 @@ async fn in_the_middle(receiver: &mut Running) {
         }
         all
     });
+    reached
 }
 
 /// A receiver that is to be watched.
@@ -68,6 +78,44 @@ async fn a_killed_receiver_goes_on() {
     // It cannot know yet that the first one is gone for good.
     sender.signal(Signal::KILL);
     sender.end().await;
+}
+
+/// U4.3, S4.33, S4.38: killed twenty times, each time with more of the file than before; nothing that
+/// was there is fetched again, and in the end it is the file.
+#[tokio::test]
+async fn a_receiver_that_is_killed_twenty_times() {
+    const LARGE: u64 = 384 << 20;
+    let world = World::new().await;
+    // Mostly holes, with something else in each MiB.
+    let file = std::fs::File::create(world.path("big")).unwrap();
+    file.set_len(LARGE).unwrap();
+    for at in 0..LARGE >> 20 {
+        file.write_all_at(format!("MiB {at}").as_bytes(), at << 20).unwrap();
+    }
+    let sender = Sender::start(send(&world, &["--limit-rate", "8MB", "big"])).await;
+    let mut had = 0;
+    for _ in 0..20 {
+        let mut receiver = watched(&world, &sender.ticket);
+        let landed = landed_after(&mut receiver, had).await;
+        receiver.signal(Signal::KILL);
+        receiver.end().await;
+        assert!(landed < LARGE, "it was too fast");
+        had = landed;
+    }
+    sender.signal(Signal::KILL);
+    sender.end().await;
+    // The same share without a limit.
+    let sender = Sender::start(send(&world, &["big"])).await;
+    let done = receive(&world, &["--json", &sender.ticket, "got"]).run().await;
+    let resumed = done.ok().json().last().unwrap()["resumed"].as_u64().unwrap();
+    assert!(resumed + (8 << 20) >= had, "{resumed} of {had}");
+    let same = std::process::Command::new("cmp")
+        .args([world.path("big"), world.path("got/big")])
+        .status()
+        .unwrap();
+    assert!(same.success());
+    world.assert_clean();
+    sender.stop().await;
 }
 
 /// S4.37: Ctrl-C at the receiver; the same command goes on.
