@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::{Error, ErrorKind, Op, Result, Retry, Route};
@@ -13,8 +14,9 @@ use iroh::address_lookup::{DnsAddressLookup, PkarrPublisher};
 use iroh::endpoint::{
     AckFrequencyConfig, BindOpts, Builder, Connection, QuicTransportConfig, VarInt, presets,
 };
-use iroh::{Endpoint, EndpointAddr, RelayMode, SecretKey, TransportAddr};
+use iroh::{Endpoint, EndpointAddr, RelayConfig, RelayMode, RelayUrl, SecretKey, TransportAddr};
 use iroh_mdns_address_lookup::MdnsAddressLookup;
+use noq_proto::congestion::Bbr3Config;
 
 use crate::fault;
 
@@ -31,6 +33,19 @@ pub struct Net {
     pub publish: bool,
     /// The only address to listen on; port 0 is any. All addresses otherwise.
     pub bind: Option<SocketAddr>,
+    /// How fast is sent.
+    pub congestion: Congestion,
+}
+
+/// How a sender finds out how fast it may send.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// CUBIC (RFC 9438), which nearly everybody uses: it takes every loss for a sign to slow down.
+    #[default]
+    Cubic,
+    /// BBR, version 3: much faster where packets are lost for other reasons, as on bad radio. The
+    /// transport calls it experimental.
+    Bbr,
 }
 
 /// Servers that connect peers who cannot reach each other, and help them to.
@@ -45,8 +60,9 @@ pub enum Relay {
     Own(String),
 }
 
-/// How long a share waits for a relay before its ticket is made without one.
-const RELAY_WAIT: Duration = Duration::from_secs(3);
+/// How long a share waits for a relay before its ticket is made without one. Where UDP does not get
+/// out, iroh looks for 3 s before it turns to a relay, which then is the only way there is.
+const RELAY_WAIT: Duration = Duration::from_secs(6);
 
 /// How long a connection may take: hole punching and relays need a few round trips.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
@@ -69,7 +85,7 @@ pub(crate) const STREAMS: u32 = 64;
 const REQUESTS_WINDOW: u32 = 2 << 20;
 
 /// `answers`: whether this side gets requests and sends contents, and not the other way round.
-fn transport(answers: bool) -> QuicTransportConfig {
+fn transport(answers: bool, congestion: Congestion) -> QuicTransportConfig {
     let (stream, connection) = if answers {
         (REQUESTS_WINDOW / 2, REQUESTS_WINDOW)
     } else {
@@ -78,7 +94,11 @@ fn transport(answers: bool) -> QuicTransportConfig {
     // A quarter of the acknowledgements that QUIC asks for without being told: each costs both sides.
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(10));
-    QuicTransportConfig::builder()
+    let mut config = QuicTransportConfig::builder();
+    if congestion == Congestion::Bbr {
+        config = config.congestion_controller_factory(Arc::new(Bbr3Config::default()));
+    }
+    config
         .ack_frequency_config(Some(acks))
         .max_concurrent_bidi_streams(VarInt::from_u32(if answers { STREAMS } else { 0 }))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
@@ -115,7 +135,7 @@ async fn bind_at(net: &Net, key: SecretKey, protocols: &[&[u8]], port: u16) -> R
         .secret_key(key)
         .alpns(protocols)
         .relay_mode(relay_mode(&net.relay)?)
-        .transport_config(transport(answers));
+        .transport_config(transport(answers, net.congestion));
     if net.publish {
         builder = builder.address_lookup(PkarrPublisher::n0_dns());
     }
@@ -147,11 +167,17 @@ fn relay_mode(relay: &Relay) -> Result<RelayMode> {
         Relay::Public => RelayMode::Default,
         Relay::None => RelayMode::Disabled,
         Relay::Own(url) => {
-            let url = url.parse().map_err(|_| {
+            let url: RelayUrl = url.parse().map_err(|_| {
                 Error::new(ErrorKind::Invalid, Op::Parse, url, "it is no address of a relay")
                     .with_hint("--relay https://HOST")
             })?;
-            RelayMode::custom([url])
+            let mut relay = RelayConfig::from(url);
+            // Without TLS it has no QUIC either, to ask it for our address; iroh would wait 3 s for an
+            // answer before it connects.
+            if relay.url.scheme() == "http" {
+                relay.quic = None;
+            }
+            RelayMode::Custom(relay.into())
         }
     })
 }

@@ -33,7 +33,7 @@ mod take;
 mod ticket;
 mod wire;
 
-pub use endpoint::{Net, Relay};
+pub use endpoint::{Congestion, Net, Relay};
 pub use receive::{
     DEFAULT_JOBS, DEFAULT_MOST, IfExists, ReceiveOptions, Received, ReceivedKind, Receiver,
 };

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(super) const TO_TICKET: Duration = Duration::from_secs(30);
-pub(super) const TO_RECEIVE: Duration = Duration::from_mins(2);
+const TO_RECEIVE: Duration = Duration::from_mins(2);
 pub(super) const TO_END: Duration = Duration::from_secs(20);
 
 /// Who sends to whom.
@@ -226,6 +226,9 @@ pub(super) fn all() -> Vec<Check> {
     checks.push(own("--once ends the sender", both, once_ends_the_sender));
     checks.push(own("only a relay between them", Needs::Relay, relayed::only_a_relay));
     checks.push(own("a slow and lossy line", Needs::Apart, relayed::lossy_line));
+    let bbr =
+        own("a slow and lossy line, --congestion bbr", Needs::Apart, relayed::lossy_line_with_bbr);
+    checks.push(bbr);
     checks
 }
 

@@ -66,6 +66,16 @@ pub(crate) struct SendArgs {
     /// Publish this machine's addresses (n0's DNS), so that the ticket survives a change of them
     #[arg(long, help_heading = PEERS)]
     pub(crate) publish: bool,
+    /// How fast to send: cubic, or bbr for lines that lose packets (experimental)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = PEERS
+    )]
+    pub(crate) congestion: CongestionKind,
     /// Files that are hashed at once [default: one a core, 8 at most]
     #[arg(
         short = 'j',
@@ -79,6 +89,23 @@ pub(crate) struct SendArgs {
     pub(crate) pace: PaceArgs,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+}
+
+/// How a sender finds out how fast it may send.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CongestionKind {
+    #[default]
+    Cubic,
+    Bbr,
+}
+
+impl From<CongestionKind> for haul::Congestion {
+    fn from(kind: CongestionKind) -> Self {
+        match kind {
+            CongestionKind::Cubic => Self::Cubic,
+            CongestionKind::Bbr => Self::Bbr,
+        }
+    }
 }
 
 /// `receive`.

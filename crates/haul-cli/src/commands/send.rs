@@ -79,6 +79,7 @@ fn request(args: &SendArgs, sources: Vec<Location>, key: Key) -> anyhow::Result<
     let mut options = ShareOptions::new(key.key);
     options.net = settings::net(&args.net);
     options.net.publish = args.publish;
+    options.net.congestion = args.congestion.into();
     options.format = args.format.into();
     options.jobs = args.upload_jobs.unwrap_or_else(haul::default_share_jobs);
     options.receivers = if args.once { Some(1) } else { args.max_receivers };
