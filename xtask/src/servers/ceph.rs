@@ -8,6 +8,7 @@ use crate::process::{output_of, run_visibly};
 use crate::tools::Tools;
 use anyhow::{Result, bail};
 use std::fs;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -65,6 +66,8 @@ struct Cluster {
     id: String,
     configuration: PathBuf,
     keyring: PathBuf,
+    /// The monitor's.
+    port: u16,
     monitor: String,
 }
 
@@ -74,11 +77,13 @@ impl Cluster {
         for folder in ["mon", "osd", "mgr", "run"] {
             fs::create_dir(data.join(folder))?;
         }
+        let port = free_port()?;
         let cluster = Self {
             id: fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim().to_owned(),
             configuration: data.join("ceph.conf"),
             keyring: data.join("keyring"),
-            monitor: format!("v2:127.0.0.1:{}/0", free_port()?),
+            port,
+            monitor: format!("v2:127.0.0.1:{port}/0"),
         };
         let text = include_str!("ceph.conf")
             .replace("@ID@", &cluster.id)
@@ -125,7 +130,10 @@ impl Cluster {
         let mut format = self.command(launch, "ceph-mon", &["--mkfs", "-i", "a"])?;
         output_of(format.arg("--monmap").arg(&map).arg("--keyring").arg(&self.keyring))?;
         let mut monitor = self.command(launch, "ceph-mon", &["-i", "a", "-f"])?;
-        launch.daemon("mon", &mut monitor)
+        launch.daemon("mon", &mut monitor)?;
+        // Its clients wait for minutes for a monitor that is gone: it ends without a word where less
+        // than a twentieth of the disk is free.
+        launch.wait_until("the monitor", || TcpStream::connect(("127.0.0.1", self.port)).is_ok())
     }
 
     fn start_storage(&self, launch: &mut Launch<'_>) -> Result<()> {

@@ -46,12 +46,18 @@ pub(crate) fn start(server: &dyn Server, tools: &Tools, options: &StartOptions) 
     }
     let parent = options.data.clone().unwrap_or_else(workspace::scratch);
     let data = std::path::absolute(parent)?.join(&name);
-    let mut launch = Launch::prepare(kind, tools, data, options.port)?;
-    let endpoint = match server.launch(&mut launch) {
-        Ok(endpoint) => endpoint,
-        Err(error) => return Err(error.context(format!("{kind} did not start{}", launch.logs()))),
+    let attempt = || {
+        let mut launch = Launch::prepare(kind, tools, data.clone(), options.port)?;
+        match server.launch(&mut launch) {
+            Ok(endpoint) => launch.finish(name.clone(), endpoint),
+            Err(error) => Err(error.context(format!("{kind} did not start{}", launch.logs()))),
+        }
     };
-    launch.finish(name, endpoint)
+    // Between the choice of a port and its use somebody else may have taken it.
+    attempt().or_else(|error| {
+        eprintln!("{error:#}\ntrying once more");
+        attempt()
+    })
 }
 
 /// A server on its way up.
