@@ -268,10 +268,14 @@ impl Share {
                 self.announce(&Ticket::Share(ShareTicket { addr, secret, published }));
             }
         };
-        let (imported, ()) = futures::join!(self.import(offers), announcing);
+        let importing = async {
+            let imported = self.import(offers).await;
+            (imported, self.started.elapsed()) // a relay may take longer
+        };
+        let ((imported, elapsed), ()) = futures::join!(importing, announcing);
         imported?;
         let mut items = self.cx.tally.snapshot();
-        (items.elapsed, items.retried) = (self.started.elapsed(), self.cx.meter.snapshot().retried);
+        (items.elapsed, items.retried) = (elapsed, self.cx.meter.snapshot().retried);
         if items.copied == 0 {
             let what = "there is nothing to share";
             return Err(Error::new(ErrorKind::NotFound, Op::Share, "the sources", what));
@@ -290,7 +294,7 @@ impl Share {
         let (addr, relayed) = endpoint::address(&self.endpoint, &self.options.net).await;
         if !relayed {
             let text = "no relay answers: only receivers that reach this machine directly can \
-                        connect"
+                        connect (--no-relay does not wait for one)"
                 .to_owned();
             self.cx.events.send(Event::Note { text });
         }
