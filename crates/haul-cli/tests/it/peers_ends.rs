@@ -202,7 +202,7 @@ async fn as_many_receivers_as_were_wanted() {
 async fn a_share_that_expires() {
     let world = World::new().await;
     world.file("a", "1");
-    let done = Sender::start(send(&world, &["--expire", "1s", "a"])).await.end().await;
+    let done = Sender::start(send(&world, &["--expire", "4s", "a"])).await.end().await;
     let last = done.ok().err.lines().last().unwrap();
     assert_eq!(last, "haul: stopped: the time of --expire is over");
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haul_core::{ErrorKind, Event, PeerEnd, PeerEvent, RetryPolicy};
+use haul_core::{ErrorKind, Event, PeerEnd, PeerEvent, RetryPolicy, TransferHandle};
 use haul_p2p::{ShareEnd, ShareOptions, Ticket};
 use iroh::endpoint::{Connection, ConnectionError};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::doubles::{Made, Wait};
 use crate::fake::{self, FromReceiver, frame};
@@ -90,7 +91,7 @@ async fn those_that_have_everything_count() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_expires() {
     let mut sharing = options();
-    sharing.expires = Some(Duration::from_millis(400));
+    sharing.expires = Some(Duration::from_secs(4));
     let (sending, _permits) = send_held(sharing.clone()).await;
     let once = engine_with(|options| options.retry = RetryPolicy::with_tries(1));
     let to = tempfile::tempdir().unwrap();
@@ -100,9 +101,14 @@ async fn a_share_expires() {
     let got = receiving.end().await;
     assert!(got.result.is_err_and(|e| e.kind() == ErrorKind::Connect) || !got.settled.is_empty());
 
-    // Without anybody, and shorter than the hashing.
-    sharing.expires = Some(Duration::ZERO);
-    assert_eq!(send_held(sharing).await.0.end().await.end, ShareEnd::Expired);
+    // While it hashes something that never comes.
+    let mut made = Made::new("large", SIZE, 1);
+    made.wait = Some(Wait::Pieces(Arc::new(Semaphore::new(0))));
+    let offers = futures::stream::iter(vec![file("large", made.source(), SIZE)]);
+    sharing.expires = Some(Duration::from_millis(100));
+    let share = move |cx| haul_p2p::share(engine(), cx, offers, sharing);
+    let handle = TransferHandle::start(&CancellationToken::new(), share);
+    assert_eq!(must("the end of the share", handle).await.unwrap().end, ShareEnd::Expired);
 }
 
 /// U4.1: a ticket of another share of the same sender.
