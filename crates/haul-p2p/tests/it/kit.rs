@@ -158,7 +158,7 @@ pub(crate) fn engine_with(change: impl FnOnce(&mut EngineOptions)) -> Engine {
 pub(crate) fn impatient() -> Engine {
     engine_with(|options| {
         options.retry = RetryPolicy::with_tries(2);
-        options.stall = Duration::from_millis(500);
+        options.stall = Duration::from_millis(1200);
     })
 }
 
