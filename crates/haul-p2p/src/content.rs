@@ -98,7 +98,7 @@ impl Content {
         let mut rest = Bytes::new();
         loop {
             let group = builder.next_group();
-            let mut left = (group.end - group.start) as usize;
+            let mut left = group.len() as usize;
             if left == 0 {
                 break;
             }
@@ -132,7 +132,7 @@ impl Content {
                 let content = self.clone();
                 let hashing = async move {
                     let start = ChunkNum(group.start >> 10);
-                    let pieces = content.read(ByteRange::new(group.start, group.end)).await?;
+                    let pieces = content.read(group).await?;
                     Ok(outline::subtree(start, &pieces, false))
                 };
                 AbortOnDropHandle::new(self.crew.lanes.handle(number).spawn(hashing))

@@ -11,7 +11,7 @@ use bao_tree::{ChunkNum, ChunkRanges};
 use blake3::Hash;
 use bytes::Bytes;
 use haul_core::handle::JobContext;
-use haul_core::{ByteRange, RelPath, Result, Source};
+use haul_core::{RelPath, Result, Source};
 use haul_local::{FoundKind, LocalSource, Partial};
 
 use crate::content::Content;
@@ -49,7 +49,7 @@ pub(crate) async fn take_over(
     partial.write_all_at(vec![pairs.clone()], named.size).await?;
     let mut copied = nothing;
     for (at, hash) in hashes.iter().enumerate() {
-        let range = range_of(at as u64, named.size);
+        let range = outline::group_range(at as u64, named.size);
         let chunks = ChunkNum(range.start >> 10)..ChunkNum(range.end.div_ceil(1024));
         if !same.contains(&chunks.start) || there.contains(&chunks.start) {
             continue;
@@ -69,16 +69,11 @@ async fn ask(taker: &Taker, named: Named) -> Result<Bytes> {
     Ok(taker.session.line().await?.ask_outline(named).await?.into())
 }
 
-fn range_of(group: u64, size: u64) -> ByteRange {
-    let start = group * GROUP;
-    ByteRange::new(start, start.saturating_add(GROUP).min(size))
-}
-
 /// The hashes of the groups that a content of `size` bytes would have where the old one is.
 async fn groups(old: &Content, size: u64) -> Vec<Option<Hash>> {
     let mut hashes = Vec::new();
     for group in 0..size.div_ceil(GROUP) {
-        let range = range_of(group, size);
+        let range = outline::group_range(group, size);
         if range.end > old.meta().size {
             break;
         }

@@ -13,6 +13,7 @@ use bao_tree::{BaoTree, BlockSize, ChunkNum, ChunkRanges, TreeNode};
 use blake3::Hash;
 use blake3::hazmat::{HasherExt as _, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use bytes::Bytes;
+use haul_core::ByteRange;
 
 /// Bytes of a group. Contents up to this size have no outline but their hash.
 pub(crate) const GROUP: u64 = 1 << 20;
@@ -26,6 +27,12 @@ pub(crate) const PAIR: usize = 64;
 /// The geometry of a content's groups.
 pub(crate) fn groups_of(size: u64) -> BaoTree {
     BaoTree::new(size, GROUP_BLOCK)
+}
+
+/// Where a group of a content of `size` bytes is; empty behind its end.
+pub(crate) fn group_range(number: u64, size: u64) -> ByteRange {
+    let start = number.saturating_mul(GROUP).min(size);
+    ByteRange::new(start, start.saturating_add(GROUP).min(size))
 }
 
 /// Bytes that the outline of `size` bytes takes.
@@ -123,19 +130,14 @@ impl Builder {
     }
 
     /// The bytes of the next group; empty once all are there.
-    pub(crate) fn next_group(&self) -> Range<u64> {
-        let size = self.groups.size();
-        let start = self.done.saturating_mul(GROUP).min(size);
-        start..start.saturating_add(GROUP).min(size)
+    pub(crate) fn next_group(&self) -> ByteRange {
+        group_range(self.done, self.groups.size())
     }
 
     /// All groups, in order.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = Range<u64>> + Send + use<> {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = ByteRange> + Send + use<> {
         let size = self.groups.size();
-        (0..size.div_ceil(GROUP)).map(move |at| {
-            let start = at * GROUP;
-            start..start.saturating_add(GROUP).min(size)
-        })
+        (0..size.div_ceil(GROUP)).map(move |number| group_range(number, size))
     }
 
     /// Adds the next group.
