@@ -299,6 +299,27 @@ impl std::error::Error for Error {
     }
 }
 
+/// An error and what caused it. What stands inside an I/O error is one of them, which
+/// [`std::error::Error::source`] leaves out.
+pub fn causes<'a>(
+    e: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    let mut next = Some(e);
+    std::iter::from_fn(move || {
+        let e = next?;
+        let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = inner
+            .map_or_else(|| e.source(), |inner| Some(inner as &(dyn std::error::Error + 'static)));
+        Some(e)
+    })
+}
+
+/// The innermost cause, without "(os error N)".
+pub fn root_cause(e: &(dyn std::error::Error + 'static)) -> String {
+    let text = causes(e).last().map(ToString::to_string).unwrap_or_default();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -128,7 +128,7 @@ where
 
 /// Whether the system, or the time for one address of several, gave up.
 fn timed_out(e: &(dyn std::error::Error + 'static)) -> bool {
-    crate::error::causes(e).any(|cause| {
+    haul_core::error::causes(e).any(|cause| {
         let io = cause.downcast_ref::<io::Error>();
         io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut)
     })

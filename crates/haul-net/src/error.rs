@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 
+use haul_core::error::{causes, root_cause};
 use haul_core::{Error, ErrorKind, Op, Retry};
 use hyper_util::client::legacy;
 
@@ -93,26 +94,6 @@ fn no_tls(op: Op, location: &str, e: &rustls::Error) -> Error {
         }
         e => make(&format!("no encrypted connection: {e}")),
     }
-}
-
-/// An error and what caused it. What stands inside an I/O error is one of them, which
-/// [`StdError::source`] leaves out.
-pub(crate) fn causes<'a>(
-    e: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    let mut next = Some(e);
-    std::iter::from_fn(move || {
-        let e = next?;
-        let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = inner.map_or_else(|| e.source(), |inner| Some(inner as &(dyn StdError + 'static)));
-        Some(e)
-    })
-}
-
-/// The innermost cause, without "(os error N)".
-fn root_cause(e: &(dyn StdError + 'static)) -> String {
-    let text = causes(e).last().map(ToString::to_string).unwrap_or_default();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use haul_core::error::causes;
 use haul_core::{Error, ErrorKind, Op, Result, Retry, Route};
 use iroh::address_lookup::{DnsAddressLookup, PkarrPublisher};
 use iroh::endpoint::{
@@ -236,25 +237,16 @@ pub(crate) async fn connect(
 
 /// A peer that answers and will not talk.
 fn refusal(name: &str, e: &(dyn std::error::Error + 'static)) -> Option<Error> {
-    let mut cause = Some(e);
-    while let Some(e) = cause {
-        if let Some(e) = e.downcast_ref::<iroh::endpoint::ConnectionError>() {
-            use iroh::endpoint::ConnectionError;
-            return match e {
-                ConnectionError::ApplicationClosed(_) => Some(fault::lost(name, e)),
-                // TLS alert 120: it speaks none of the protocols that were offered.
-                ConnectionError::ConnectionClosed(close)
-                    if close.error_code == no_common_protocol() =>
-                {
-                    let what = "it shares in another way";
-                    Some(Error::new(ErrorKind::Protocol, Op::Connect, name, what))
-                }
-                _ => None,
-            };
+    use iroh::endpoint::ConnectionError;
+    match causes(e).find_map(|cause| cause.downcast_ref::<ConnectionError>())? {
+        e @ ConnectionError::ApplicationClosed(_) => Some(fault::lost(name, e)),
+        // TLS alert 120: it speaks none of the protocols that were offered.
+        ConnectionError::ConnectionClosed(close) if close.error_code == no_common_protocol() => {
+            let what = "it shares in another way";
+            Some(Error::new(ErrorKind::Protocol, Op::Connect, name, what))
         }
-        cause = e.source();
+        _ => None,
     }
-    None
 }
 
 fn no_common_protocol() -> iroh::endpoint::TransportErrorCode {

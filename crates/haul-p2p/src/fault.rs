@@ -3,10 +3,10 @@
 //! Owns the codes that connections and streams are closed with, and which failures are worth
 //! another try. It must never put a ticket or a key into an error.
 
-use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use haul_core::error::causes;
 use haul_core::{Error, ErrorKind, Op, Retry};
 use iroh::endpoint::{ConnectionError, ReadError, VarInt, WriteError};
 use iroh_blobs::get::fsm::DecodeError;
@@ -144,9 +144,7 @@ fn reset(peer: &str, code: VarInt) -> Error {
 
 /// An I/O error that may carry one of QUIC's.
 pub(crate) fn of_io(peer: &str, cause: &io::Error) -> Error {
-    let mut source: Option<&(dyn StdError + 'static)> =
-        cause.get_ref().map(|inner| inner as &(dyn StdError + 'static));
-    while let Some(e) = source {
+    for e in causes(cause) {
         if let Some(e) = e.downcast_ref::<ReadError>() {
             return of_read(peer, e);
         }
@@ -156,11 +154,6 @@ pub(crate) fn of_io(peer: &str, cause: &io::Error) -> Error {
         if let Some(e) = e.downcast_ref::<ConnectionError>() {
             return lost(peer, e);
         }
-        if let Some(e) = e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            source = Some(e);
-            continue;
-        }
-        source = e.source();
     }
     if matches!(cause.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData) {
         return Error::new(ErrorKind::Protocol, Op::Receive, peer, "its answer ends too early");

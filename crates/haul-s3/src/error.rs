@@ -10,6 +10,7 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use haul_core::error::{causes, root_cause};
 use haul_core::{Error, ErrorKind, Op, Retry};
 
 use crate::document::Document;
@@ -311,23 +312,6 @@ pub(crate) fn undelivered(op: Op, location: &str, e: &(dyn StdError + 'static)) 
         return Error::new(ErrorKind::Invalid, op, location, root_cause(e));
     }
     haul_net::undelivered(op, location, e)
-}
-
-fn causes<'a>(
-    e: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    let mut next = Some(e);
-    std::iter::from_fn(move || {
-        let e = next?;
-        next = e.source();
-        Some(e)
-    })
-}
-
-/// The innermost cause, without "(os error N)".
-fn root_cause(e: &(dyn StdError + 'static)) -> String {
-    let text = causes(e).last().map(ToString::to_string).unwrap_or_default();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
