@@ -39,8 +39,16 @@ struct ArtifactTarget {
     name: String,
 }
 
+/// The haul binary that was named, or else a new one.
+pub(crate) fn haul(named: Option<&Path>, profile: Profile) -> Result<PathBuf> {
+    match named {
+        Some(path) => Ok(std::fs::canonicalize(path)?),
+        None => build_haul(profile),
+    }
+}
+
 /// Builds the haul binary and says where it is.
-pub(crate) fn build_haul(profile: Profile) -> Result<PathBuf> {
+fn build_haul(profile: Profile) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(root());

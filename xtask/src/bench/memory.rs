@@ -43,10 +43,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let haul = match &args.haul {
-        Some(path) => fs::canonicalize(path)?,
-        None => workspace::build_haul(Profile::Release)?,
-    };
+    let haul = workspace::haul(args.haul.as_deref(), Profile::Release)?;
     let tools = Tools::locate();
     let clients = Client::installed(&tools, Some(&haul))?;
     let client = clients.iter().find(|client| client.program == Program::Haul);

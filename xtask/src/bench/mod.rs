@@ -64,11 +64,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let report: Report = serde_json::from_slice(&fs::read(&raw)?)?;
         return render(&report, &out);
     }
-    let haul = match (&args.haul, args.without_haul) {
-        (Some(path), _) => Some(fs::canonicalize(path)?),
-        (None, true) => None,
-        (None, false) => Some(workspace::build_haul(Profile::Release)?),
-    };
+    let built = || workspace::haul(args.haul.as_deref(), Profile::Release);
+    let haul = (!args.without_haul).then(built).transpose()?;
     let report = rounds::play(args, haul)?;
     print!("{}", summary::text(&report));
     if !args.dry_run {

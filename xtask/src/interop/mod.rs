@@ -103,10 +103,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut peer_checks = p2p::all();
     peer_checks.retain(|check| args.chose(Partner::P2p) && args.wants(&check.name));
     ensure!(!server_checks.is_empty() || !peer_checks.is_empty(), "no check has such a name");
-    let haul = match &args.haul {
-        Some(path) => std::fs::canonicalize(path)?,
-        None => workspace::build_haul(Profile::Dev)?,
-    };
+    let haul = workspace::haul(args.haul.as_deref(), Profile::Dev)?;
     let tools = Tools::locate();
     let mut suites = Vec::new();
     if !server_checks.is_empty() {

@@ -62,10 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.render {
         return write(&serde_json::from_slice(&fs::read(&raw)?)?, &out);
     }
-    let haul = match &args.haul {
-        Some(path) => fs::canonicalize(path)?,
-        None => workspace::build_haul(Profile::Release)?,
-    };
+    let haul = workspace::haul(args.haul.as_deref(), Profile::Release)?;
     let report = rounds::play(args, &haul)?;
     println!("\n{}", text::section(&report));
     if !args.dry_run {

@@ -61,10 +61,7 @@ fn contestants(args: &Args) -> Result<Vec<Contestant>> {
     let chosen = |kind| args.peers.is_empty() || args.peers.contains(&kind);
     let mut found = Vec::new();
     if chosen(Kind::Haul) {
-        let path = match &args.haul {
-            Some(path) => fs::canonicalize(path)?,
-            None => workspace::build_haul(Profile::Release)?,
-        };
+        let path = workspace::haul(args.haul.as_deref(), Profile::Release)?;
         let haul = Peer::haul(&path)
             .map_err(|error| anyhow!("{error:#} (sendme alone: --peer sendme)"))?;
         found.extend(Contestant::of_haul(&haul));
