@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawMode};
 use rustix::io::{Errno, Result};
 
 use crate::folder;
-use crate::staged::{STAGED, unused_name};
+use crate::staged::{FREE, fnv, letters, staged_name, unused_name};
 
 /// How often a name is tried that others keep taking away.
 const TRIES: usize = 8;
@@ -39,19 +39,9 @@ pub(crate) struct Claim {
 /// The temporary name of what `token` names, on its way to `name`. Files of one folder have
 /// different ones, but for one in 2^41; whoever resumes looks at the content anyway.
 pub(crate) fn name_for(token: &[u8; 32], name: &OsStr) -> String {
-    // FNV-1a. Nothing depends on it but where to look.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in token.iter().chain(name.as_bytes()) {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash ^= hash >> 32;
-    let mut text = STAGED.to_owned();
-    // No capitals: some file systems do not tell them apart.
-    for _ in 0..8 {
-        text.push(char::from_digit((hash % 36) as u32, 36).unwrap_or('0'));
-        hash /= 36;
-    }
-    text
+    // Nothing depends on the hash but where to look.
+    let bytes: Vec<u8> = token.iter().chain(name.as_bytes()).copied().collect();
+    staged_name(&letters(fnv(&bytes), FREE))
 }
 
 /// Takes the file `name` of `folder`, or another that is new where that is not to be had. The final

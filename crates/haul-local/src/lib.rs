@@ -9,6 +9,7 @@ mod beneath;
 mod claim;
 mod digest;
 mod durable;
+mod fold;
 mod folder;
 mod found;
 mod free;

@@ -12,8 +12,9 @@ use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use crate::beneath::{self, Fault};
+use crate::fold::{Naming, Refused};
 use crate::root::DestinationRoot;
-use crate::{blocking, rename, staged};
+use crate::{blocking, folder, rename, staged};
 
 impl DestinationRoot {
     /// Makes the folder `path` and those above it. One that is there stays as it is.
@@ -47,11 +48,16 @@ impl DestinationRoot {
                 staged::unused_name(|temporary| rustix::fs::symlinkat(&target, folder, temporary))
                     .map_err(io)?
                     .0;
-            let renamed = staged::rename(folder, &temporary, name, overwrite);
-            if renamed.is_err() {
+            let id = || {
+                let made = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+                made.ok().as_ref().map(folder::id)
+            };
+            let rename = || staged::rename(folder, &temporary, name, overwrite);
+            let renamed = root.named.give(Naming { folder, parent, name }, id, rename);
+            renamed.map_err(|refused| {
                 let _best_effort = rustix::fs::unlinkat(folder, &temporary, AtFlags::empty());
-            }
-            renamed.map_err(io)
+                refused.blame(Op::Write, location, io)
+            })
         })
         .await
     }
@@ -111,14 +117,20 @@ impl DestinationRoot {
             let (parent, name) = split(path).ok_or_else(|| io(Errno::INVAL))?;
             let here = from.to_string_lossy();
             // Before folders are made for nothing.
-            rustix::fs::lstat(&from).map_err(|e| Error::io(Op::Move, &here, e.into()))?;
+            let source =
+                rustix::fs::lstat(&from).map_err(|e| Error::io(Op::Move, &here, e.into()))?;
             let made = root
                 .make(parent, false)
                 .map_err(|error| root.blame(parent, Fault { op: Op::Move, location, error }))?;
             let to = (&*made.folder, Path::new(name));
-            rename::rename_at(&from, to, overwrite).or_else(|error| {
+            let naming = Naming { folder: &made.folder, parent, name };
+            let rename = || rename::rename_at(&from, to, overwrite);
+            root.named.give(naming, || Some(folder::id(&source)), rename).or_else(|refused| {
                 root.unmake(&made.made);
-                rename::explain(error, (&here, location), overwrite)
+                match refused {
+                    Refused::Errno(error) => rename::explain(error, (&here, location), overwrite),
+                    Refused::Folded => Err(refused.blame(Op::Move, location, io)),
+                }
             })
         })
         .await

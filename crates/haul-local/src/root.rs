@@ -1,7 +1,7 @@
 //! A destination folder that many files are written beneath.
 //!
-//! Owns its descriptor, the folders below it that were used last, and which new folders' names are
-//! not on the disk yet. Whatever is named by a relative path stays beneath it; see `beneath`.
+//! Owns its descriptor, the folders below it that were used last, which new folders' names are not on
+//! the disk yet, and what was named there (`fold`). Whatever is named by a relative path stays beneath it; see `beneath`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use crate::beneath::{self, Fault};
 use crate::blocking;
+use crate::fold::Named;
 use crate::spot::make_folders;
 
 /// Folders that are kept open. Listings come in order, so files of one folder follow each other.
@@ -26,6 +27,7 @@ pub struct DestinationRoot {
     path: PathBuf,
     fd: Arc<OwnedFd>,
     state: Mutex<State>,
+    pub(crate) named: Named,
 }
 
 #[derive(Debug, Default)]
@@ -75,7 +77,7 @@ impl DestinationRoot {
             }
         }
         let fd = crate::folder::open(&path).map_err(|e| io(e.into()))?;
-        Ok(Self { path, fd: Arc::new(fd), state: Mutex::default() })
+        Ok(Self { path, fd: Arc::new(fd), state: Mutex::default(), named: Named::default() })
     }
 
     /// The folder, as it was named.

@@ -14,6 +14,7 @@ use haul_core::{Error, ErrorKind, Op, RelPath, Result};
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 
 use crate::beneath::{self, Fault};
+use crate::fold::{Id, Naming, Refused};
 use crate::root::DestinationRoot;
 
 /// What a user or somebody else names as a file.
@@ -114,6 +115,18 @@ pub(crate) struct Spot {
 }
 
 impl Spot {
+    /// Gives the name to the thing that `id` tells of, by `act`; see [`Named::give`]. Blocking.
+    ///
+    /// [`Named::give`]: crate::fold::Named::give
+    pub(crate) fn give_name<T>(
+        &self,
+        id: impl Fn() -> Option<Id>,
+        act: impl FnOnce() -> rustix::io::Result<T>,
+    ) -> std::result::Result<T, Refused> {
+        let Some((root, parent)) = &self.root else { return act().map_err(Refused::Errno) };
+        root.named.give(Naming { folder: &self.folder, parent, name: &self.name }, id, act)
+    }
+
     /// Whether the folder may have been removed since it was opened, for it was opened some time
     /// ago. Then it is forgotten, and asking again opens another.
     pub(crate) fn forget(&self) -> bool {

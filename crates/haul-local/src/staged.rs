@@ -143,8 +143,11 @@ impl Staged {
             let what = "another program removed its temporary file";
             return Err(Error::new(ErrorKind::Io, Op::Commit, &self.location, what));
         }
-        rename(&self.spot.folder, &self.temporary, &self.spot.name, self.overwrite)
-            .map_err(|e| io(e.into()))?;
+        let id = || self.file.metadata().ok().map(|m| (m.dev(), m.ino()));
+        let name = || rename(&self.spot.folder, &self.temporary, &self.spot.name, self.overwrite);
+        self.spot
+            .give_name(id, name)
+            .map_err(|refused| refused.blame(Op::Commit, &self.location, |e| io(e.into())))?;
         self.published = true;
         Ok(())
     }
@@ -283,13 +286,47 @@ pub(crate) fn rename(
     rustix::fs::unlinkat(folder, from, AtFlags::empty())
 }
 
-/// What the names of staged files begin with; 8 letters and digits follow.
+/// What the names of staged files begin with. 8 letters and digits follow, and 4 that are made of
+/// those: a file that somebody else called so is not taken for one of ours.
 pub(crate) const STAGED: &str = ".haul-";
+
+/// Letters and digits of a staged name that differ from file to file.
+pub(crate) const FREE: usize = 8;
+
+/// The staged name with these letters and digits.
+pub(crate) fn staged_name(free: &str) -> String {
+    format!("{STAGED}{free}{}", seal(free.as_bytes()))
+}
+
+/// What ends a staged name.
+fn seal(free: &[u8]) -> String {
+    let text: Vec<u8> = STAGED.bytes().chain(free.iter().map(u8::to_ascii_lowercase)).collect();
+    letters(fnv(&text), 4)
+}
+
+/// FNV-1a, folded.
+pub(crate) fn fnv(bytes: &[u8]) -> u64 {
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, mix);
+    hash ^ (hash >> 32)
+}
+
+/// So many digits of `number` to the base of 36. No capitals: some file systems do not tell them
+/// apart.
+pub(crate) fn letters(mut number: u64, count: usize) -> String {
+    let mut text = String::with_capacity(count);
+    for _ in 0..count {
+        text.push(char::from_digit((number % 36) as u32, 36).unwrap_or('0'));
+        number /= 36;
+    }
+    text
+}
 
 /// Whether a file of this name is one of ours under construction, or what a crash left of it.
 pub(crate) fn is_staged_name(name: &[u8]) -> bool {
-    name.strip_prefix(STAGED.as_bytes())
-        .is_some_and(|rest| rest.len() == 8 && rest.iter().all(u8::is_ascii_alphanumeric))
+    let Some(rest) = name.strip_prefix(STAGED.as_bytes()) else { return false };
+    let Some((free, end)) = rest.split_at_checked(FREE) else { return false };
+    free.iter().all(u8::is_ascii_alphanumeric) && end == seal(free).as_bytes()
 }
 
 /// Makes something under a temporary name that nothing has.
@@ -297,8 +334,8 @@ pub(crate) fn unused_name<T>(
     create: impl Fn(&str) -> rustix::io::Result<T>,
 ) -> rustix::io::Result<(String, T)> {
     loop {
-        let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(8).collect();
-        let temporary = format!("{STAGED}{random}");
+        let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(FREE).collect();
+        let temporary = staged_name(&random);
         match create(&temporary) {
             Ok(made) => return Ok((temporary, made)),
             Err(Errno::EXIST) => {}

@@ -9,6 +9,7 @@
 mod beneath;
 mod digest;
 mod durable;
+mod fold;
 mod found;
 mod kit;
 mod origin;

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use haul_core::{Entry, EntryKind, Error, ErrorKind, Lister as _, RelPath};
-use haul_local::{Symlinks, WalkOptions, Walker};
+use haul_core::{
+    Attributes, Entry, EntryKind, Error, ErrorKind, Lister as _, RelPath, Target as _, UploadSpec,
+};
+use haul_local::{Durability, LocalTarget, Symlinks, WalkOptions, Walker};
 use proptest::prelude::*;
 
 /// All entries and problems of a walk.
@@ -210,10 +212,27 @@ async fn a_folder_that_may_not_be_read_is_a_problem() {
 #[tokio::test]
 async fn staged_files_are_nobodys_business() {
     let dir = tempfile::tempdir().unwrap();
-    make(dir.path(), &[".haul-Ab3dEf7h", ".haul-short", ".haul-12345678/x", "only/.haul-00000000"]);
+    let target = LocalTarget::new(dir.path().join("only/file"), Durability::default());
+    let spec = UploadSpec { plan: None, attributes: Attributes::default(), overwrite: true };
+    let _under_construction = target.begin(&spec).await.unwrap();
+    let there = std::fs::read_dir(dir.path().join("only")).unwrap().next().unwrap().unwrap();
+    let staged = there.file_name().into_string().unwrap();
+    make(dir.path(), &[".haul-short", &format!("{staged}/x")]);
     let options = WalkOptions { empty_folders: true, ..WalkOptions::default() };
     let (entries, _) = walk(dir.path(), options).await;
-    assert_eq!(paths(&entries), [".haul-12345678/x", ".haul-short", "only/"]);
+    let mut expected = [format!("{staged}/x"), ".haul-short".to_owned(), "only/".to_owned()];
+    expected.sort();
+    assert_eq!(paths(&entries), expected);
+}
+
+/// A.26: a file that somebody calls almost as we call ours is a file like any other.
+#[tokio::test]
+async fn names_like_those_of_staged_files_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = [".haul-00000000", ".haul-Ab3dEf7h", ".haul-abcdefghijkl"];
+    make(dir.path(), &names);
+    let (entries, _) = walk(dir.path(), WalkOptions::default()).await;
+    assert_eq!(paths(&entries), names);
 }
 
 #[tokio::test]
