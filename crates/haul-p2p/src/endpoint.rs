@@ -13,7 +13,8 @@ use haul_core::error::causes;
 use haul_core::{Error, ErrorKind, Op, Result, Retry, Route};
 use iroh::address_lookup::{DnsAddressLookup, PkarrPublisher};
 use iroh::endpoint::{
-    AckFrequencyConfig, BindOpts, Builder, Connection, QuicTransportConfig, VarInt, presets,
+    AckFrequencyConfig, BindOpts, Builder, Connection, IdleTimeout, QuicTransportConfig, VarInt,
+    presets,
 };
 use iroh::{Endpoint, EndpointAddr, RelayConfig, RelayMode, RelayUrl, SecretKey, TransportAddr};
 use iroh_mdns_address_lookup::MdnsAddressLookup;
@@ -79,6 +80,10 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 /// Bytes that are kept until a receiver has acknowledged them.
 const SEND_WINDOW: u64 = 8 << 20;
 
+/// Silence of a sender after which it is taken to be gone: a new one may be there by then. Both sides
+/// say something every third of it, whatever else there is to say.
+const SILENT: Duration = Duration::from_secs(12);
+
 /// Requests of one connection at once.
 pub(crate) const STREAMS: u32 = 64;
 
@@ -96,6 +101,10 @@ fn transport(answers: bool, congestion: Congestion) -> QuicTransportConfig {
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(10));
     let mut config = QuicTransportConfig::builder();
+    if !answers {
+        let silent = IdleTimeout::from(VarInt::from_u32(SILENT.as_millis() as u32));
+        config = config.max_idle_timeout(Some(silent)).keep_alive_interval(SILENT / 3);
+    }
     if congestion == Congestion::Bbr {
         config = config.congestion_controller_factory(Arc::new(Bbr3Config::default()));
     }

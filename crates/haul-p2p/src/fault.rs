@@ -50,13 +50,9 @@ pub(crate) const UNKNOWN: VarInt = VarInt::from_u32(18);
 
 /// No connection, which may come back.
 pub(crate) fn lost(peer: &str, cause: &ConnectionError) -> Error {
-    let closed = match cause {
-        ConnectionError::ApplicationClosed(close) => Close::of(close.error_code),
-        _ => None,
-    };
     let refused =
         |kind, what, hint: &str| Error::new(kind, Op::Connect, peer, what).with_hint(hint);
-    match closed {
+    match said(cause) {
         Some(Close::WrongTicket) => refused(
             ErrorKind::AccessDenied,
             "the sender does not know this ticket",
@@ -86,10 +82,25 @@ pub(crate) fn stopped(peer: &str) -> Error {
         .with_hint("start the same haul send again, then the same haul receive: it goes on")
 }
 
-/// Whether a connection ended because the sender was stopped.
-pub(crate) fn is_stop(cause: &ConnectionError) -> bool {
-    let stop = Close::Stopping.code();
-    matches!(cause, ConnectionError::ApplicationClosed(close) if close.error_code == stop)
+/// What the sender closed a connection with.
+pub(crate) fn said(cause: &ConnectionError) -> Option<Close> {
+    match cause {
+        ConnectionError::ApplicationClosed(close) => Close::of(close.error_code),
+        _ => None,
+    }
+}
+
+/// Why a sender that `said` something, and does not answer since, cannot be reached.
+pub(crate) fn since(peer: &str, said: Close, unreachable: Error) -> Error {
+    match said {
+        Close::Stopping => stopped(peer),
+        Close::Full => {
+            let what = "it served as many receivers as it wanted to, and is gone";
+            Error::new(ErrorKind::Rejected, Op::Connect, peer, what)
+                .with_hint("ask for it to be shared again")
+        }
+        Close::Done | Close::WrongTicket | Close::Malformed => unreachable,
+    }
 }
 
 fn describe(cause: &ConnectionError) -> String {

@@ -14,6 +14,7 @@ use iroh::Endpoint;
 use iroh::endpoint::{Connection, ConnectionError, Incoming, RecvStream, SendStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::Answers;
@@ -21,7 +22,7 @@ use crate::endpoint;
 use crate::fault::Close;
 use crate::shelf::{Page, Shelf};
 use crate::ticket::Secret;
-use crate::wire::{self, FromReceiver, FromSender};
+use crate::wire::{self, FromReceiver, FromSender, Wishes};
 
 /// Visits at once, those that have not said anything yet included.
 const VISITS: usize = 128;
@@ -34,6 +35,9 @@ const GATHER: Duration = Duration::from_millis(20);
 
 /// How long a visitor that cannot say anything may ask for nothing.
 const IDLE_WAIT: Duration = Duration::from_mins(1);
+
+/// How often a receiver may want to hear of this side, at most.
+const SOONEST: Duration = Duration::from_millis(100);
 
 /// Who is served, and with what.
 #[derive(Debug)]
@@ -144,6 +148,27 @@ impl Host {
 /// A receiver's right to be here; with a bound, others wait for it.
 struct Place(Option<OwnedSemaphorePermit>);
 
+/// When a receiver is to hear that there is nothing to say: at once, and from time to time.
+struct Alive(Option<Interval>);
+
+impl Alive {
+    fn new(wishes: Wishes) -> Self {
+        Self((wishes.alive > 0).then(|| {
+            let every = Duration::from_millis(wishes.alive.into()).max(SOONEST);
+            let mut interval = tokio::time::interval(every);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        }))
+    }
+
+    async fn beat(&mut self) {
+        match &mut self.0 {
+            Some(interval) => drop(interval.tick().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// One receiver's visit.
 struct Visit {
     host: Arc<Host>,
@@ -177,12 +202,12 @@ impl Visit {
     async fn of_haul(self) {
         let hello = tokio::time::timeout(HELLO_WAIT, self.hello());
         let (list, send, mut recv) = match self.host.stop.run_until_cancelled(hello).await {
-            Some(Ok(Ok(Some((FromReceiver::Hello { secret, list }, send, recv))))) => {
+            Some(Ok(Ok(Some((FromReceiver::Hello { secret, list }, wishes, send, recv))))) => {
                 // Hashes compare in constant time.
                 if blake3::hash(&secret.0) != blake3::hash(&self.host.secret.0) {
                     return self.close(Close::WrongTicket);
                 }
-                (list, send, recv)
+                (list.then_some(wishes), send, recv)
             }
             None => return self.close(Close::Stopping),
             _ => return self.close(Close::Malformed),
@@ -193,7 +218,7 @@ impl Visit {
             biased;
             () = self.stopped() => PeerEnd::Gone,
             end = self.listen(&mut recv) => end,
-            () = self.serve(list.then_some(send)) => PeerEnd::Gone,
+            () = self.serve(list.map(|wishes| (send, wishes))) => PeerEnd::Gone,
         };
         self.left(end, place);
     }
@@ -245,10 +270,10 @@ impl Visit {
         self.tell(PeerEvent::Left(end));
     }
 
-    async fn hello(&self) -> Result<Option<(FromReceiver, SendStream, RecvStream)>> {
+    async fn hello(&self) -> Result<Option<(FromReceiver, Wishes, SendStream, RecvStream)>> {
         let Ok((send, mut recv)) = self.connection.accept_bi().await else { return Ok(None) };
-        let hello = wire::receive(&mut recv, &self.name).await?;
-        Ok(hello.map(|hello| (hello, send, recv)))
+        let hello = wire::receive_more(&mut recv, &self.name).await?;
+        Ok(hello.map(|(hello, wishes)| (hello, wishes, send, recv)))
     }
 
     /// Hears how far the receiver is, until it says how it went or goes.
@@ -277,11 +302,11 @@ impl Visit {
     }
 
     /// Sends the manifest to `list` and answers requests, until the connection ends.
-    async fn serve(&self, list: Option<SendStream>) {
+    async fn serve(&self, list: Option<(SendStream, Wishes)>) {
         let listing = async {
-            if let Some(list) = list {
+            if let Some((list, wishes)) = list {
                 // A receiver that is gone needs no list.
-                drop(self.list(list).await);
+                drop(self.list(list, wishes).await);
             }
             std::future::pending::<()>().await;
         };
@@ -292,9 +317,10 @@ impl Visit {
         }
     }
 
-    async fn list(&self, mut send: SendStream) -> Result<()> {
+    async fn list(&self, mut send: SendStream, wishes: Wishes) -> Result<()> {
         let mut changes = self.host.shelf.watch();
         let mut position = 0;
+        let mut alive = Alive::new(wishes);
         loop {
             changes.mark_unchanged();
             match self.host.shelf.page(position) {
@@ -304,7 +330,13 @@ impl Visit {
                     position = next;
                 }
                 Page::NotYet => {
-                    drop(changes.changed().await);
+                    tokio::select! {
+                        changed = changes.changed() => drop(changed),
+                        () = alive.beat() => {
+                            wire::send(&mut send, &FromSender::Alive, &self.name).await?;
+                            continue;
+                        }
+                    }
                     // What follows at once goes together: the transport keeps every small message
                     // that a receiver has not read yet as a piece of its own, and not any number.
                     tokio::time::sleep(GATHER).await;

@@ -4,15 +4,17 @@
 //! tree that prove them, so that another process can find out what of it is good without any other
 //! record. What a power cut left half-written is found out in the same way.
 
+use std::collections::VecDeque;
 use std::fs::File as DiskFile;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use bao_tree::{BaoTree, ChunkNum, ChunkRanges};
 use bytes::Bytes;
-use futures::TryStreamExt as _;
+use futures::future::join_all;
 use haul_core::handle::JobContext;
 use haul_core::{Error, Op, Result};
 use haul_local::{CommitSpec, Partial, PartialSpec};
@@ -23,8 +25,10 @@ use crate::outline::{self, GROUP, PAIR};
 use crate::reading::{Named, Piece};
 use crate::receive::File;
 use crate::take::{Place, Taker};
+use crate::width::Another;
 
-/// Requests for one file at once: with the window of a stream, what a single file has on its way.
+/// Requests for one file at once, at most: with the window of a stream, what a single file has on its
+/// way.
 pub(crate) const WIDTH: usize = 4;
 
 /// Chunks of one request: 16 MiB. The nodes above it are sent again with each, a few hundred bytes.
@@ -32,6 +36,9 @@ const STRETCH: u64 = 16 << 10;
 
 /// Bytes that are gathered before they are written.
 const BATCH: usize = GROUP as usize;
+
+/// How long bytes are gathered at most.
+const GATHER: Duration = Duration::from_secs(1);
 
 /// Fetches `file` to its place, going on where an earlier process stopped.
 pub(crate) async fn fetch(
@@ -133,14 +140,33 @@ impl Filling<'_> {
         self.there.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for what is not there, several stretches at once, and writes it as it comes.
+    /// Asks for what is not there, in one request or several at once, and writes it as it comes. After
+    /// an error nothing more is asked for, and what is on its way comes to its end.
     async fn fill(&self) -> Result<()> {
-        let missing = stretches(self.named.size, &self.there());
-        let stretches = futures::stream::iter(missing.into_iter().map(Ok));
-        stretches.try_for_each_concurrent(WIDTH, |missing| self.fetch(missing)).await
+        let missing = Queue::new(stretches(self.named.size, &self.there()));
+        let first = async {
+            while let Some(stretch) = missing.next() {
+                missing.ended(self.fetch(stretch, None).await);
+            }
+        };
+        let others = join_all((1..WIDTH).map(|_| self.fill_beside(&missing)));
+        tokio::join!(first, others);
+        missing.result()
     }
 
-    async fn fetch(&self, missing: ChunkRanges) -> Result<()> {
+    /// The same as long as the line has room for more than one request.
+    async fn fill_beside(&self, missing: &Queue) {
+        let width = &self.taker.session.width;
+        loop {
+            let place = missing.over.run_until_cancelled(width.another()).await.flatten();
+            let Some(place) = place else { return };
+            let Some(stretch) = missing.next() else { return };
+            missing.ended(self.fetch(stretch, Some(&place)).await);
+        }
+    }
+
+    async fn fetch(&self, missing: ChunkRanges, place: Option<&Another<'_>>) -> Result<()> {
+        let mut pace = self.taker.session.width.pace(place);
         let line = self.taker.session.line().await?;
         let mut reading = line.ask(self.named, missing).await?;
         let groups = outline::groups_of(self.named.size);
@@ -161,7 +187,8 @@ impl Filling<'_> {
                     if let Some(throttle) = &self.taker.session.engine.options().throttle {
                         throttle.take(bytes.len(), |_| ()).await;
                     }
-                    if batch.end() != offset || batch.len >= BATCH {
+                    pace.came(bytes.len() as u64);
+                    if batch.end() != offset || batch.is_due() {
                         self.write(&mut batch).await?;
                         batch.start = offset;
                     }
@@ -184,7 +211,7 @@ impl Filling<'_> {
     }
 
     async fn write(&self, batch: &mut Batch) -> Result<()> {
-        let Batch { start, pieces, len } = std::mem::take(batch);
+        let Batch { start, pieces, len, .. } = std::mem::take(batch);
         if len == 0 {
             return Ok(());
         }
@@ -197,17 +224,66 @@ impl Filling<'_> {
     }
 }
 
+/// Stretches that nobody has asked for yet.
+struct Queue {
+    rest: Mutex<VecDeque<ChunkRanges>>,
+    failure: OnceLock<Error>,
+    /// Set when nothing more is to be asked for.
+    over: CancellationToken,
+}
+
+impl Queue {
+    fn new(stretches: Vec<ChunkRanges>) -> Self {
+        let (rest, failure) = (Mutex::new(stretches.into()), OnceLock::new());
+        Self { rest, failure, over: CancellationToken::new() }
+    }
+
+    fn next(&self) -> Option<ChunkRanges> {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = rest.pop_front();
+        if rest.is_empty() {
+            self.over.cancel();
+        }
+        next
+    }
+
+    /// Takes note of how a request ended.
+    fn ended(&self, how: Result<()>) {
+        if let Err(e) = how {
+            self.rest.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.over.cancel();
+            // The first one is the cause.
+            let _later = self.failure.set(e);
+        }
+    }
+
+    fn result(self) -> Result<()> {
+        self.failure.into_inner().map_or(Ok(()), Err)
+    }
+}
+
 /// Bytes in a row.
-#[derive(Default)]
 struct Batch {
     start: u64,
     pieces: Vec<Bytes>,
     len: usize,
+    since: Instant,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { start: 0, pieces: Vec::new(), len: 0, since: Instant::now() }
+    }
 }
 
 impl Batch {
     fn end(&self) -> u64 {
         self.start + self.len as u64
+    }
+
+    /// Whether it is time to write it: what is not written is lost with this process.
+    fn is_due(&self) -> bool {
+        self.len >= BATCH || self.since.elapsed() >= GATHER
     }
 
     fn push(&mut self, bytes: Bytes) {

@@ -21,6 +21,7 @@ mod large;
 mod links;
 mod listing;
 mod memory;
+mod names;
 mod old;
 mod outline;
 mod reading;
@@ -31,6 +32,7 @@ mod shelf;
 mod source;
 mod take;
 mod ticket;
+mod width;
 mod wire;
 
 pub use endpoint::{Congestion, Net, Relay};

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use bao_tree::ChunkRanges;
 use haul_core::retry::Backoff;
-use haul_core::{Error, ErrorKind, Op, Result};
+use haul_core::{Error, ErrorKind, Op, Result, stall};
 use iroh::endpoint::RecvStream;
-use iroh_blobs::format::collection::CollectionMeta;
 use iroh_blobs::get::request::get_hash_seq_and_sizes;
 use iroh_blobs::{BlobFormat, Hash};
 
-use crate::reading::{Line, Named, Piece};
+use crate::names;
+use crate::reading::{Line, Named, PATIENCE, Piece};
 use crate::receive::Fault;
 use crate::session::Session;
 use crate::ticket::Ticket;
@@ -24,6 +24,10 @@ use crate::wire::{self, Entry, FromSender, Kind, LONGEST_PATH, LONGEST_REASON};
 
 /// The largest list of names of a collection: that of a million files with long names.
 const LARGEST_LIST: u64 = 128 << 20;
+
+/// Silence, in stall time-outs, after which a sender is given up that has never said that it is still
+/// at it: an hour with the usual ones. It may be one that cannot, and hashes.
+const MUTE: u32 = 180;
 
 /// The manifest under way.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub(crate) struct Listing {
     ready: VecDeque<(Entry, Fault)>,
     stream: Option<(RecvStream, u32)>,
     over: bool,
+    /// Whether the sender says when there is nothing to say.
+    speaks: bool,
     /// Names by their hashes: what they stood for, and in which connection that was said. A hash
     /// that nobody can foresee stands for the name, so that a million names take little memory.
     seen: HashMap<u64, (u64, u32)>,
@@ -54,6 +60,7 @@ impl Listing {
             ready: VecDeque::new(),
             stream: None,
             over: false,
+            speaks: false,
             seen: HashMap::new(),
             hasher: RandomState::new(),
             backoff: session.engine.options().retry.first_contact().start(),
@@ -102,7 +109,14 @@ impl Listing {
         let Some((stream, generation)) = &mut self.stream else { return Ok(()) };
         let generation = *generation;
         let peer = Arc::clone(&self.session.peer);
-        match wire::receive::<FromSender>(stream, &peer).await? {
+        let periods = if self.speaks { PATIENCE } else { MUTE };
+        let limit = self.session.engine.options().stall.saturating_mul(periods);
+        let message = stall::within(limit, wire::receive::<FromSender>(stream, &peer)).await;
+        match message.unwrap_or_else(|| Err(stall::stalled(Op::Receive, &peer, limit)))? {
+            Some(FromSender::Alive) => {
+                self.speaks = true;
+                Ok(())
+            }
             Some(FromSender::Entries(entries)) => {
                 self.came += entries.len() as u64;
                 for entry in entries {
@@ -181,19 +195,20 @@ impl Listing {
         let (Some(list), Some(size)) = (hashes.get(0), sizes.first()) else {
             return Err(nonsense("the collection is empty"));
         };
-        if *size > LARGEST_LIST {
+        let count = hashes.len() - 1;
+        // So many names cannot take more, whatever their sender says.
+        let longest = LARGEST_LIST.min(names::longest(count));
+        if *size > longest {
             return Err(nonsense("the collection's list of names is too long"));
         }
         let list = Named { hash: *list.as_bytes(), size: *size };
-        let names: CollectionMeta = postcard::from_bytes(&whole(line, list).await?)
-            .map_err(|e| nonsense("the collection has no list of names").with_source(e))?;
-        let right = names.check_header() && names.names().len() + 1 == hashes.len();
-        if !right || sizes.len() != hashes.len() {
-            return Err(nonsense("the collection's list of names does not fit it"));
-        }
+        let list = whole(line, list).await?;
+        let names = names::of(&list, count)
+            .filter(|_| sizes.len() == hashes.len())
+            .ok_or_else(|| nonsense("the collection's list of names does not fit it"))?;
         let contents = hashes.iter().zip(sizes.iter()).skip(1);
-        for (name, (hash, size)) in names.names().iter().zip(contents) {
-            self.add(name.clone(), *hash.as_bytes(), *size)?;
+        for (name, (hash, size)) in names.into_iter().zip(contents) {
+            self.add(name.to_owned(), *hash.as_bytes(), *size)?;
         }
         self.over = true;
         Ok(())

@@ -11,6 +11,7 @@ use bao_tree::io::BaoContentItem;
 use bao_tree::{ChunkRanges, TreeNode};
 use blake3::Hash;
 use bytes::Bytes;
+use haul_core::stall::Pulse;
 use haul_core::{Error, ErrorKind, Op, Result, stall};
 use iroh::endpoint::{Connection, ReadToEndError};
 use iroh_blobs::get::GetError;
@@ -23,8 +24,8 @@ use iroh_blobs::protocol::{ChunkRangesSeq, GetManyRequest, GetRequest};
 
 use crate::{fault, outline, wire};
 
-/// Silence, in stall time-outs, after which a request is given up: the connection itself notices
-/// sooner when the peer is gone, and a peer with a rate limit may be slow.
+/// Silence of a peer, in stall time-outs, after which a request is given up: the connection itself
+/// notices sooner when the peer is gone, and a peer with a rate limit may be slow.
 pub(crate) const PATIENCE: u32 = 3;
 
 /// What is asked of one peer.
@@ -33,6 +34,9 @@ pub(crate) struct Line {
     pub(crate) connection: Connection,
     pub(crate) peer: Arc<str>,
     pub(crate) stall: Duration,
+    /// Beats with every piece that comes: requests share a line, and on a slow one each of them waits
+    /// for its turn.
+    pub(crate) pulse: Pulse,
 }
 
 /// A content: what it is called by, and its size as the peer says.
@@ -57,11 +61,11 @@ impl Line {
         Self { stall: self.stall.saturating_mul(10), ..self.clone() }
     }
 
-    /// Waits for `work`, but not for ever.
+    /// Waits for `work`, but not for ever while nothing comes.
     pub(crate) async fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let limit = self.stall.saturating_mul(PATIENCE);
-        let waited = stall::within(limit, work).await;
-        waited.unwrap_or_else(|| Err(stall::stalled(Op::Receive, &self.peer, limit)))
+        let stalled = || stall::stalled(Op::Receive, &self.peer, limit);
+        stall::watch(limit, &self.pulse, stalled, work).await
     }
 
     /// Asks for ranges of one content.
@@ -191,7 +195,10 @@ async fn step(line: &Line, at: AtBlobContent) -> Result<(Step, Option<Piece>)> {
         BlobContentNext::More((at, item)) => {
             let piece = match item.map_err(|e| fault::of_decode(&line.peer, e))? {
                 BaoContentItem::Parent(parent) => Piece::Node(parent.node, parent.pair),
-                BaoContentItem::Leaf(leaf) => Piece::Bytes(leaf.offset, leaf.data),
+                BaoContentItem::Leaf(leaf) => {
+                    line.pulse.beat(leaf.data.len());
+                    Piece::Bytes(leaf.offset, leaf.data)
+                }
             };
             Ok((Step::On(at), Some(piece)))
         }

@@ -9,17 +9,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use haul_core::handle::JobContext;
-use haul_core::{Engine, Error, ErrorKind, Event, Op, PeerEnd, PeerEvent, Result, Retry, Route};
+use haul_core::stall::Pulse;
+use haul_core::{
+    Engine, Error, ErrorKind, Event, Op, PeerEnd, PeerEvent, Result, Retry, Route, stall,
+};
 use iroh::endpoint::{Connection, RecvStream, SendStream};
 use iroh::{Endpoint, SecretKey};
 use tokio::sync::Mutex;
 
 use crate::endpoint::{self, Net};
 use crate::fault::{self, Close};
-use crate::reading::Line;
+use crate::reading::{Line, PATIENCE};
 use crate::receive::Fault;
 use crate::ticket::Ticket;
-use crate::wire::{self, FromReceiver};
+use crate::width::Width;
+use crate::wire::{self, FromReceiver, Wishes};
+
+/// How long the sender may take to hear which share is wanted, at most.
+const HELLO_WAIT: Duration = Duration::from_secs(10);
 
 /// How long the sender may take to hear how far this side is.
 const TELL_WAIT: Duration = Duration::from_secs(1);
@@ -41,6 +48,10 @@ pub(crate) struct Session {
     joined: AtomicBool,
     /// Things that the sender listed and cannot send.
     refused: AtomicU64,
+    /// How many requests for parts of files there may be.
+    pub(crate) width: Width,
+    /// Beats with every piece that comes, whatever it is of.
+    pulse: Pulse,
 }
 
 #[derive(Debug, Default)]
@@ -56,8 +67,8 @@ struct Link {
     listed: bool,
     /// Tries to connect that failed since one succeeded.
     failures: u32,
-    /// Whether the sender said that it was being stopped.
-    stopped: bool,
+    /// What the sender closed the last connection with, until there is another.
+    said: Option<Close>,
     /// The way to the sender, as it was told.
     route: Option<Route>,
 }
@@ -78,7 +89,20 @@ impl Session {
         let peer = endpoint::name_of(&ticket.addr().id).into();
         let (link, joined) = (Mutex::default(), AtomicBool::new(false));
         let (tries, refused) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Arc::new(Self { engine, cx, ticket, peer, endpoint, link, tries, joined, refused }))
+        let (width, pulse) = (Width::new(), Pulse::default());
+        Ok(Arc::new(Self {
+            engine,
+            cx,
+            ticket,
+            peer,
+            endpoint,
+            link,
+            tries,
+            joined,
+            refused,
+            width,
+            pulse,
+        }))
     }
 
     /// Counts something that the sender listed and cannot send.
@@ -114,8 +138,8 @@ impl Session {
             Some(connection) => connection.clone(),
             None => self.again(&mut link, tried).await?,
         };
-        let stall = self.engine.options().stall;
-        Ok(Line { connection, peer: Arc::clone(&self.peer), stall })
+        let (peer, stall) = (Arc::clone(&self.peer), self.engine.options().stall);
+        Ok(Line { connection, peer, stall, pulse: self.pulse.clone() })
     }
 
     /// Connects, unless somebody else has just found out that it cannot be done: everybody together
@@ -133,10 +157,11 @@ impl Session {
             return Err(gone(Retry::Backoff));
         }
         let reason = link.connection.as_ref().and_then(Connection::close_reason);
-        link.stopped |= reason.is_some_and(|cause| fault::is_stop(&cause));
-        let connected = self.connect(link).await.map_err(|e| {
+        link.said = reason.and_then(|cause| fault::said(&cause)).or(link.said);
+        let connected = self.connect(link).await.map_err(|e| match link.said {
             // What it said is more than that it does not answer.
-            if link.stopped && e.retry() != Retry::Never { fault::stopped(&self.peer) } else { e }
+            Some(said) if e.retry() != Retry::Never => fault::since(&self.peer, said, e),
+            _ => e,
         });
         self.tries.fetch_add(1, Ordering::Relaxed);
         link.failures = if connected.is_ok() { 0 } else { link.failures + 1 };
@@ -148,17 +173,32 @@ impl Session {
             endpoint::connect(&self.endpoint, self.ticket.addr(), self.protocol()).await?;
         (link.list, link.say) = (None, None);
         if let Ticket::Share(ticket) = &self.ticket {
-            let opened = connection.open_bi().await;
-            let (mut say, list) = opened.map_err(|e| fault::lost(&self.peer, &e))?;
             let hello = FromReceiver::Hello { secret: ticket.secret, list: !link.listed };
-            wire::send(&mut say, &hello, &self.peer).await?;
+            // Everybody waits for the link meanwhile.
+            let limit = self.engine.options().stall.saturating_mul(PATIENCE);
+            let limit = limit.clamp(HELLO_WAIT / 10, HELLO_WAIT);
+            let said = tokio::time::timeout(limit, self.hello(&connection, &hello)).await;
+            let stalled = || Err(stall::stalled(Op::Connect, &self.peer, limit));
+            let (say, list) = said.unwrap_or_else(|_| stalled())?;
             (link.list, link.say) = (Some(list), Some(say));
         }
         link.connection = Some(connection.clone());
         link.generation += 1;
-        link.stopped = false;
+        link.said = None;
         self.tell(link);
         Ok(connection)
+    }
+
+    async fn hello(
+        &self,
+        connection: &Connection,
+        hello: &FromReceiver,
+    ) -> Result<(SendStream, RecvStream)> {
+        let opened = connection.open_bi().await;
+        let (mut say, list) = opened.map_err(|e| fault::lost(&self.peer, &e))?;
+        let alive = u32::try_from(self.engine.options().stall.as_millis()).unwrap_or(u32::MAX);
+        wire::send(&mut say, &(hello, Wishes { alive }), &self.peer).await?;
+        Ok((say, list))
     }
 
     /// Tells the way to the sender, if it is another than before.

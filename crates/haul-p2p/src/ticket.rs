@@ -101,8 +101,9 @@ impl iroh_tickets::Ticket for ShareTicket {
 }
 
 impl Ticket {
-    /// Whether a word may be meant as a ticket, right or wrong.
+    /// Whether a word may be meant as a ticket, right or wrong, in whatever letters.
     pub fn looks_like(word: &str) -> bool {
+        let word = word.trim().to_ascii_lowercase();
         let body = word.strip_prefix("haul").or_else(|| word.strip_prefix("blob"));
         body.is_some_and(|body| {
             body.len() >= 40 && body.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'))
@@ -126,6 +127,7 @@ impl Ticket {
 impl FromStr for Ticket {
     type Err = Error;
 
+    /// QR codes have tickets in capital letters.
     fn from_str(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let refuse = |what: &str| {
@@ -136,6 +138,8 @@ impl FromStr for Ticket {
         if text.len() > LONGEST {
             return refuse("it is too long");
         }
+        let text = text.to_ascii_lowercase();
+        let text = text.as_str();
         let parsed = if text.starts_with(BlobTicket::KIND) {
             BlobTicket::decode_string(text).map(|ticket| Self::Content(bounded(ticket)))
         } else if text.starts_with(ShareTicket::KIND) {
@@ -196,6 +200,10 @@ mod tests {
         let text = ticket.to_string();
         assert!(text.starts_with("haul") && Ticket::looks_like(&text), "{text}");
         assert_eq!(format!(" {text}\n").parse::<Ticket>().unwrap(), ticket);
+        // D13: a QR code has it in capital letters, and it is as much of a secret.
+        let capitals = format!(" {}\n", text.to_ascii_uppercase());
+        assert!(Ticket::looks_like(&capitals), "{capitals}");
+        assert_eq!(capitals.parse::<Ticket>().unwrap(), ticket);
         let blob = BlobTicket::new(share().addr, [3; 32].into(), BlobFormat::HashSeq);
         let ticket = Ticket::Content(blob);
         assert_eq!(ticket.to_string().parse::<Ticket>().unwrap(), ticket);

@@ -45,6 +45,15 @@ pub(crate) enum FromReceiver {
     Bye { files: u64, failed: u64 },
 }
 
+/// What follows a hello in its message. Senders that know nothing of it leave it alone: they read a
+/// message as far as they understand it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Wishes {
+    /// Milliseconds after which the receiver wants to hear that the sender is still at it; 0 for
+    /// never.
+    pub(crate) alive: u32,
+}
+
 /// What a sender says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum FromSender {
@@ -52,6 +61,9 @@ pub(crate) enum FromSender {
     Entries(Vec<Entry>),
     /// There are no more; so many were there.
     End { entries: u64 },
+    /// There is nothing to say yet, as what is shared is still being hashed. Only for those who
+    /// [wish](Wishes::alive) for it, at once and from time to time.
+    Alive,
 }
 
 /// One thing that is shared.
@@ -125,7 +137,29 @@ pub(crate) async fn receive<T: DeserializeOwned>(
     from: &mut RecvStream,
     peer: &str,
 ) -> Result<Option<T>> {
-    let nonsense = |what: &str| Error::new(ErrorKind::Protocol, Op::Receive, peer, what);
+    Ok(receive_more::<T, ()>(from, peer).await?.map(|(message, ())| message))
+}
+
+/// Reads a message and what follows it, which is the default where there is nothing, or something
+/// else.
+pub(crate) async fn receive_more<T: DeserializeOwned, M: DeserializeOwned + Default>(
+    from: &mut RecvStream,
+    peer: &str,
+) -> Result<Option<(T, M)>> {
+    let Some(frame) = frame(from, peer).await? else { return Ok(None) };
+    let read = postcard::take_from_bytes(&frame);
+    let read =
+        read.map(|(message, rest)| (message, postcard::from_bytes(rest).unwrap_or_default()));
+    read.map(Some).map_err(|e| nonsense(peer, "a message makes no sense").with_source(e))
+}
+
+fn nonsense(peer: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Protocol, Op::Receive, peer, what)
+}
+
+/// The bytes of a message; `None` at the end.
+async fn frame(from: &mut RecvStream, peer: &str) -> Result<Option<Vec<u8>>> {
+    let nonsense = |what: &str| nonsense(peer, what);
     let mut len = [0; 4];
     match from.read_exact(&mut len).await {
         Ok(()) => {}
@@ -143,8 +177,7 @@ pub(crate) async fn receive<T: DeserializeOwned>(
         Err(ReadExactError::FinishedEarly(_)) => return Err(nonsense("a message is cut short")),
         Err(ReadExactError::ReadError(e)) => return Err(fault::of_read(peer, &e)),
     }
-    let message = postcard::from_bytes(&frame);
-    message.map(Some).map_err(|e| nonsense("a message makes no sense").with_source(e))
+    Ok(Some(frame))
 }
 
 #[cfg(test)]
@@ -171,6 +204,20 @@ mod tests {
             let _either = Moment { seconds, nanoseconds: 999_999_999 }.time();
         }
         assert_eq!(Moment { seconds: 0, nanoseconds: u32::MAX }.time(), None);
+    }
+
+    /// D15: a sender of the first haul/1 reads a hello with wishes as one without.
+    #[test]
+    fn wishes_are_none_of_an_old_senders_business() {
+        let hello = FromReceiver::Hello { secret: Secret([3; 16]), list: true };
+        let wishes = Wishes { alive: 20_000 };
+        let frame = postcard::to_stdvec(&(&hello, wishes)).unwrap();
+        let old: FromReceiver = postcard::from_bytes(&frame).unwrap();
+        assert!(matches!(old, FromReceiver::Hello { list: true, secret } if secret.0 == [3; 16]));
+        let (_, rest) = postcard::take_from_bytes::<FromReceiver>(&frame).unwrap();
+        assert_eq!(postcard::from_bytes::<Wishes>(rest), Ok(wishes));
+        // And an old receiver has none.
+        assert_eq!(postcard::from_bytes::<Wishes>(b"").unwrap_or_default(), Wishes::default());
     }
 
     proptest! {

@@ -61,7 +61,9 @@ fn words(args: &ReceiveArgs) -> anyhow::Result<(Ticket, Location)> {
         (None, []) => (from_environment()?, None),
         // One word is the ticket, unless that is known already.
         (None, [word]) => match (word.to_str(), config::variable("HAUL_TICKET")) {
-            (typed, Some(ticket)) if !typed.is_some_and(is_ticket) => (ticket, Some(*word)),
+            (typed, Some(ticket)) if !typed.is_some_and(Ticket::looks_like) => {
+                (ticket, Some(*word))
+            }
             _ => (text(word), None),
         },
         (None, [ticket, to]) => (text(ticket), Some(*to)),
@@ -71,7 +73,7 @@ fn words(args: &ReceiveArgs) -> anyhow::Result<(Ticket, Location)> {
         }
     };
     let to = to.map_or(Ok(Location::Local(".".into())), |to| settings::location(to))?;
-    Ok((parse(&ticket)?, to))
+    Ok((ticket.parse()?, to))
 }
 
 fn misused(what: &str) -> Error {
@@ -80,24 +82,6 @@ fn misused(what: &str) -> Error {
 
 fn text(word: &OsString) -> String {
     word.to_string_lossy().into_owned()
-}
-
-/// QR codes have tickets in capital letters.
-fn lowered(text: &str) -> String {
-    let text = text.trim();
-    if text.starts_with("HAUL") || text.starts_with("BLOB") {
-        text.to_ascii_lowercase()
-    } else {
-        text.to_owned()
-    }
-}
-
-fn is_ticket(text: &str) -> bool {
-    Ticket::looks_like(&lowered(text))
-}
-
-fn parse(text: &str) -> haul::Result<Ticket> {
-    lowered(text).parse()
 }
 
 fn from_environment() -> haul::Result<String> {

@@ -187,3 +187,22 @@ async fn broken_collections_are_errors() {
     assert!(tree(to.path()).is_empty());
     others.stop().await;
 }
+
+/// D8: a list of names that is longer than so many names can be is not even fetched.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_names_is_bounded_by_what_it_names() {
+    let (others, to) = (Others::start().await, tempfile::tempdir().unwrap());
+    let file = others.add(b"a file").await;
+    // Four million names, and none of them has a letter.
+    let mut list = [&b"CollectionV0."[..], &postcard::to_stdvec(&(4_u64 << 20)).unwrap()].concat();
+    list.resize(list.len() + (4 << 20), 0);
+    let list = others.add(&list).await;
+    let all = [list.as_bytes().as_slice(), file.as_bytes()].concat();
+    let all = others.add(&all).await;
+    let got = take(&others.ticket(all, BlobFormat::HashSeq), to.path()).await;
+    let e = got.result.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Protocol);
+    assert!(e.to_string().contains("list of names is too long"), "{e}");
+    assert!(tree(to.path()).is_empty());
+    others.stop().await;
+}

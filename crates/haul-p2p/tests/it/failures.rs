@@ -7,8 +7,8 @@ use haul_core::{ErrorKind, Event, Outcome, PeerEnd, PeerEvent};
 
 use crate::doubles::{Made, is_made, pattern};
 use crate::kit::{
-    bytes, engine, file, impatient, options, receive, receiving, send, send_these, start, tree,
-    write,
+    bytes, engine, file, impatient, options, receive, receiving, send, send_these, skipped, start,
+    tree, write,
 };
 
 const MIB: u64 = 1 << 20;
@@ -204,7 +204,7 @@ impl Tiny {
         match mount {
             Ok(output) if output.status.success() => Some(Self(dir)),
             other => {
-                println!("skipped: no file system may be mounted here: {other:?}");
+                skipped(&format!("no file system may be mounted here: {other:?}"));
                 None
             }
         }

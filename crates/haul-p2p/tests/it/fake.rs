@@ -18,6 +18,7 @@ use iroh::{Endpoint, EndpointId, RelayMode, RelayUrl};
 use iroh_blobs::protocol::Request;
 use iroh_blobs::store::IROH_BLOCK_SIZE;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromReceiver {
@@ -30,6 +31,7 @@ pub(crate) enum FromReceiver {
 enum FromSender {
     Entries(Vec<Entry>),
     End { entries: u64 },
+    Alive,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -68,6 +70,8 @@ enum Wire {
 pub(crate) enum Step {
     Entries(Vec<Entry>),
     End(u64),
+    /// It has nothing to say yet.
+    Alive,
     /// Bytes as they are.
     Raw(Vec<u8>),
     /// Waits until so many requests were answered, on all connections.
@@ -94,6 +98,15 @@ pub(crate) struct Content {
     pub(crate) outline: Option<Vec<u8>>,
     /// It never answers.
     pub(crate) silent: bool,
+    /// Its second request fails in the middle of the first.
+    pub(crate) trips: Option<Arc<Trip>>,
+}
+
+/// A second request that fails while the first is half-way.
+#[derive(Debug, Default)]
+pub(crate) struct Trip {
+    asked: AtomicUsize,
+    tripped: CancellationToken,
 }
 
 impl Content {
@@ -297,6 +310,7 @@ async fn talk(
             Step::End(entries) => {
                 send.write_all(&frame(&FromSender::End { entries })).await.ok()?;
             }
+            Step::Alive => send.write_all(&frame(&FromSender::Alive)).await.ok()?,
             Step::Raw(bytes) => send.write_all(&bytes).await.ok()?,
             Step::Served(count) => {
                 while shared.served.load(Ordering::SeqCst) < count {
@@ -344,7 +358,21 @@ async fn serve(mut send: SendStream, mut recv: RecvStream, shared: Arc<Shared>) 
             send.reset(VarInt::from_u32(code)).ok()?;
             return None;
         }
-        send.write_all(&content.response(ranges)).await.ok()?;
+        let response = content.response(ranges);
+        let (first, rest) = response.split_at(response.len() / 2);
+        let trip = content.trips.as_ref();
+        if let Some(trip) = trip
+            && trip.asked.fetch_add(1, Ordering::SeqCst) == 1
+        {
+            send.reset(VarInt::from_u32(19)).ok()?;
+            trip.tripped.cancel();
+            return None;
+        }
+        send.write_all(first).await.ok()?;
+        if let Some(trip) = trip {
+            trip.tripped.cancelled().await;
+        }
+        send.write_all(rest).await.ok()?;
         if content.ends.is_some() {
             break;
         }

@@ -19,6 +19,15 @@ use haul_p2p::{
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
+/// Says that a test cannot run here, and why, so that it is seen: what a test prints that passes is
+/// not.
+pub(crate) fn skipped(why: &str) {
+    use std::io::Write as _;
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    // Nobody has to listen.
+    let _nobody_listens = writeln!(std::io::stderr(), "\nSKIPPED {test}: {why}");
+}
+
 /// The loopback and nothing else.
 pub(crate) fn loopback() -> Net {
     let mut net = Net::default();

@@ -11,6 +11,7 @@ mod failures;
 mod fake;
 mod hostile;
 mod kit;
+mod lines;
 mod netns;
 mod progress;
 mod restart;

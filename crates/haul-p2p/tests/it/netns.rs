@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use haul_core::{EngineOptions, Throttle};
 use haul_p2p::{Net, Relay, ShareKey, ShareOptions};
 
-use crate::kit::{bytes, engine, engine_with, receiving, send, start, tree, write};
+use crate::kit::{bytes, engine, engine_with, receiving, send, skipped, start, tree, write};
 
 /// Tells a child what to do.
 const TASK: &str = "HAUL_TEST_NETNS";
@@ -43,7 +43,7 @@ impl Cable {
         match cable.lay() {
             Ok(()) => Some(cable),
             Err(e) => {
-                println!("skipped: no network namespaces here: {e}");
+                skipped(&format!("no network namespaces here: {e}"));
                 None
             }
         }
@@ -220,7 +220,7 @@ fn transfer(cable: &Cable, from: &Path, rate: u64, mut meanwhile: impl FnMut(u64
 fn a_long_and_lossy_line_loses_nothing() {
     let Some(cable) = Cable::new() else { return };
     if let Err(e) = cable.bend(0, "delay 50ms loss 1%") {
-        return println!("skipped: no netem here: {e}");
+        return skipped(&format!("no netem here: {e}"));
     }
     let from = tempfile::tempdir().unwrap();
     write(from.path(), "large", &bytes((1 << 20) + (1 << 19), 1));
