@@ -331,7 +331,7 @@ impl Visit {
                 }
                 Page::NotYet => {
                     tokio::select! {
-                        changed = changes.changed() => drop(changed),
+                        seen = changes.changed() => drop(seen),
                         () = alive.beat() => {
                             wire::send(&mut send, &FromSender::Alive, &self.name).await?;
                             continue;

@@ -166,7 +166,7 @@ impl Filling<'_> {
     }
 
     async fn fetch(&self, missing: ChunkRanges, place: Option<&Another<'_>>) -> Result<()> {
-        let mut pace = self.taker.session.width.pace(place);
+        let mut speed = self.taker.session.width.pace(place);
         let line = self.taker.session.line().await?;
         let mut reading = line.ask(self.named, missing).await?;
         let groups = outline::groups_of(self.named.size);
@@ -187,7 +187,7 @@ impl Filling<'_> {
                     if let Some(throttle) = &self.taker.session.engine.options().throttle {
                         throttle.take(bytes.len(), |_| ()).await;
                     }
-                    pace.came(bytes.len() as u64);
+                    speed.came(bytes.len() as u64);
                     if batch.end() != offset || batch.is_due() {
                         self.write(&mut batch).await?;
                         batch.start = offset;

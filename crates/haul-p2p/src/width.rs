@@ -106,7 +106,9 @@ mod tests {
         for _ in 0..secs * 10 {
             tokio::time::sleep(Duration::from_millis(100)).await;
             let share = rate / 10 / paces.len() as u64;
-            paces.iter_mut().for_each(|pace| pace.came(share));
+            for pace in &mut paces {
+                pace.came(share);
+            }
             if all.len() < 4 * files && width.free.available_permits() > 0 {
                 all.push(width.another().await);
                 paces.push(width.pace(None));
