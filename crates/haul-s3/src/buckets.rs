@@ -11,6 +11,8 @@ use haul_core::{Error, ErrorKind, Op, Result};
 
 use crate::ObjectId;
 use crate::client::S3Client;
+use crate::kept::Kept;
+use crate::xml::{Malformed, Parsed, Xml};
 
 /// A bucket of the caller's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,16 +81,15 @@ pub async fn list_buckets(client: &S3Client) -> Result<Vec<BucketInfo>> {
     let at = client.at("").await;
     let (mut buckets, mut token) = (Vec::new(), None::<String>);
     loop {
+        let kept = Kept::new("ListAllMyBucketsResult");
         let request = at.list_buckets().set_continuation_token(token.clone());
+        let request = request.customize().interceptor(kept.clone());
         let sent = client.asking(Op::List, &EVERYTHING, request.send()).await?;
-        let answer = sent.map_err(|e| at.failure(Op::List, EVERYTHING, e))?;
-        let page = answer.buckets.unwrap_or_default().into_iter().filter_map(|bucket| {
-            let created = bucket.creation_date.and_then(|t| t.try_into().ok());
-            Some(BucketInfo { name: bucket.name?, created })
-        });
+        sent.map_err(|e| at.failure(Op::List, EVERYTHING, e))?;
+        let (page, next) = kept.read(Op::List, EVERYTHING, page)?;
         let before = buckets.len();
         buckets.extend(page);
-        match answer.continuation_token.filter(|t| !t.is_empty()) {
+        match next {
             None => return Ok(buckets),
             // Every page but the last has something new, or there is no end.
             Some(next) if Some(&next) != token.as_ref() && buckets.len() > before => {
@@ -100,4 +101,37 @@ pub async fn list_buckets(client: &S3Client) -> Result<Vec<BucketInfo>> {
             }
         }
     }
+}
+
+/// One page, and the token of the next. There is nothing in it that says how many there are.
+fn page(text: &[u8], root: &'static str) -> Parsed<(Vec<BucketInfo>, Option<String>)> {
+    let (mut buckets, mut token) = (Vec::new(), None);
+    Xml::document(text, root, |xml, name| match name {
+        b"Buckets" => xml.children(|xml, name| {
+            if name == b"Bucket" {
+                buckets.push(bucket(xml)?);
+            }
+            Ok(())
+        }),
+        b"ContinuationToken" => {
+            token = xml.some_text()?;
+            Ok(())
+        }
+        _ => Ok(()),
+    })?;
+    Ok((buckets, token))
+}
+
+fn bucket(xml: &mut Xml<'_>) -> Parsed<BucketInfo> {
+    let (mut name, mut created) = (None, None);
+    xml.children(|xml, field| {
+        match field {
+            b"Name" => name = xml.some_text()?,
+            b"CreationDate" => created = xml.time()?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    let name = name.ok_or_else(|| Malformed::new("it lists a bucket without its name"))?;
+    Ok(BucketInfo { name, created })
 }

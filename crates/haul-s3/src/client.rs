@@ -324,7 +324,7 @@ impl At<'_> {
         }
         let (head, body) = answer.into_parts();
         let document = haul_net::drain(body).await;
-        let refused = Refused::of(&head, &String::from_utf8_lossy(&document));
+        let refused = Refused::of(&head, &document);
         Err(self.understood(op, refused.understand(op, location, &self.region)))
     }
 

@@ -57,6 +57,12 @@ where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
     let failure = match &e {
+        // It says yes, and what it says makes no sense.
+        SdkError::ServiceError(service)
+            if service.raw().status().is_success() && e.code().is_none() =>
+        {
+            Failure::of(senseless(op, location, &e))
+        }
         SdkError::ServiceError(service) => {
             let refused = Refused {
                 status: service.raw().status().as_u16(),
@@ -68,14 +74,16 @@ where
             };
             refused.understand(op, location, region)
         }
-        SdkError::ResponseError(_) => {
-            let detail = format!("the answer makes no sense: {}", root_cause(&e));
-            let error = Error::new(ErrorKind::Protocol, op, location, detail);
-            Failure::of(error.with_retry(Retry::Backoff))
-        }
+        SdkError::ResponseError(_) => Failure::of(senseless(op, location, &e)),
         _ => Failure::of(undelivered(op, location, &e)),
     };
     Failure { error: failure.error.with_source(e), ..failure }
+}
+
+/// An answer that cannot be understood.
+fn senseless(op: Op, location: &str, e: &(dyn StdError + 'static)) -> Error {
+    let detail = format!("the answer makes no sense: {}", root_cause(e));
+    Error::new(ErrorKind::Protocol, op, location, detail).with_retry(Retry::Backoff)
 }
 
 /// A request that a store refused.
@@ -92,7 +100,7 @@ pub(crate) struct Refused {
 
 impl Refused {
     /// The same of an answer to a request that we made.
-    pub(crate) fn of(head: &http::response::Parts, document: &str) -> Self {
+    pub(crate) fn of(head: &http::response::Parts, document: &[u8]) -> Self {
         let text = |name: &str| head.headers.get(name)?.to_str().ok();
         let said = Document::of(document);
         let nothing = document.is_empty() && head.status == http::StatusCode::NOT_FOUND;
@@ -272,6 +280,7 @@ impl Answer<'_> {
         let status = self.status;
         match (self.code, self.message) {
             (Some(code), Some(message)) if !message.is_empty() => format!("{code}: {message}"),
+            (Some(code), _) if status == 200 => format!("the store refused: {code}"),
             (Some(code), _) => format!("the store answered {status} {code}"),
             (None, _) if matches!(status, 401 | 403) => format!("access denied ({status})"),
             (None, _) => format!("the store answered {status}"),

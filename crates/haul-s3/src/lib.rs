@@ -17,6 +17,7 @@ mod direct;
 mod document;
 mod error;
 mod interceptor;
+mod kept;
 mod list;
 mod multipart;
 mod ops;
@@ -32,6 +33,7 @@ mod target;
 mod uploads;
 mod usual;
 mod wire;
+mod xml;
 
 pub use buckets::{BucketInfo, Created, bucket_exists, list_buckets, make_bucket, remove_bucket};
 pub use client::{AccessKey, S3Client, S3Options};

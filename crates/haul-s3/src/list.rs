@@ -5,6 +5,7 @@
 
 mod entries;
 mod pages;
+mod sheet;
 
 use std::sync::atomic::Ordering;
 

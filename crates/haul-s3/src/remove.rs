@@ -17,6 +17,8 @@ use md5::{Digest as _, Md5};
 use crate::ObjectId;
 use crate::client::S3Client;
 use crate::error::refused_key;
+use crate::kept::Kept;
+use crate::xml::{Parsed, Xml};
 
 /// Most keys in one request (API reference, DeleteObjects).
 pub const DELETE_LIMIT: usize = 1000;
@@ -101,15 +103,19 @@ async fn remove_batch(
         delete = delete.objects(id.build().map_err(invalid)?);
     }
     let at = client.at(bucket).await;
+    let kept = Kept::new("DeleteResult");
     let request = at
         .delete_objects()
         .bucket(bucket)
         .delete(delete.build().map_err(invalid)?)
         .customize()
-        .mutate_request(md5_instead);
+        .mutate_request(md5_instead)
+        .interceptor(kept.clone());
     let sent = client.asking(Op::Remove, &location, request.send()).await?;
-    let answer = sent.map_err(|e| at.failure(Op::Remove, &location.to_string(), e))?;
-    let refused = answer.errors.unwrap_or_default();
+    sent.map_err(|e| at.failure(Op::Remove, &location.to_string(), e))?;
+    // "Quiet" asks for what could not be removed alone: a whole answer without a key is the store's
+    // word that it removed it.
+    let refused = kept.read(Op::Remove, &location.to_string(), refusals)?;
     if refused.is_empty() {
         return Ok(Vec::new());
     }
@@ -118,20 +124,52 @@ async fn remove_batch(
         .map(|index| ((keys[*index].0.as_str(), keys[*index].1.as_deref()), *index))
         .collect();
     let mut failed = Vec::with_capacity(refused.len());
-    for error in refused {
-        let key = error.key().unwrap_or_default();
-        let version = error.version_id().filter(|v| !v.is_empty());
+    for Refusal { key, version, code, message } in refused {
         // Some stores name the version of a key that was asked for without one.
-        let index = by_key.get(&(key, version)).or_else(|| by_key.get(&(key, None)));
+        let named = by_key.get(&(key.as_str(), version.as_deref()));
+        let index = named.or_else(|| by_key.get(&(key.as_str(), None)));
         let Some(index) = index else {
             let what = format!("the store complains about {key:?}, which was not to be removed");
             return Err(Error::new(ErrorKind::Protocol, Op::Remove, &location, what)
                 .with_retry(Retry::Backoff));
         };
-        let object = ObjectId::new(bucket, key).to_string();
-        failed.push((*index, refused_key(Op::Remove, &object, error.code(), error.message())));
+        let object = ObjectId::new(bucket, key.as_str()).to_string();
+        let error = refused_key(Op::Remove, &object, code.as_deref(), message.as_deref());
+        failed.push((*index, error));
     }
     Ok(failed)
+}
+
+/// A key that a store did not remove.
+#[derive(Debug, Default)]
+struct Refusal {
+    key: String,
+    version: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+/// What an answer of DeleteObjects says was not removed.
+fn refusals(text: &[u8], root: &'static str) -> Parsed<Vec<Refusal>> {
+    let mut all = Vec::new();
+    Xml::document(text, root, |xml, name| {
+        if name == b"Error" {
+            let mut refusal = Refusal::default();
+            xml.children(|xml, name| {
+                match name {
+                    b"Key" => refusal.key = xml.text()?.into_owned(),
+                    b"VersionId" => refusal.version = xml.some_text()?,
+                    b"Code" => refusal.code = xml.some_text()?,
+                    b"Message" => refusal.message = xml.some_text()?,
+                    _ => {}
+                }
+                Ok(())
+            })?;
+            all.push(refusal);
+        }
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 /// S3 wants the body's integrity proved. `Content-MD5` is what every store has understood from the

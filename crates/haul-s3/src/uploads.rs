@@ -5,12 +5,13 @@
 use std::collections::HashSet;
 use std::time::SystemTime;
 
-use aws_sdk_s3::types::EncodingType;
 use haul_core::{Error, ErrorKind, Op, Result};
 
 use crate::ObjectId;
 use crate::client::S3Client;
+use crate::kept::Kept;
 use crate::list::decode_listed;
+use crate::xml::{Malformed, Parsed, Xml};
 
 /// An upload in progress, or left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,7 @@ impl UploadLister {
         };
         let location = ObjectId::new(&self.bucket, &self.prefix);
         let at = self.client.at(&self.bucket).await;
+        let kept = Kept::new("ListMultipartUploadsResult");
         let request = at
             .list_multipart_uploads()
             .bucket(&self.bucket)
@@ -68,28 +70,25 @@ impl UploadLister {
             // Keys are not asked for in encoded form: Ceph encodes these and does not say so, and an
             // upload would be listed, and aborted, under a name that it does not have.
             .set_key_marker(key_marker)
-            .set_upload_id_marker(id_marker);
+            .set_upload_id_marker(id_marker)
+            .customize()
+            .interceptor(kept.clone());
         let sent = self.client.asking(Op::List, &location, request.send()).await?;
-        let answer = sent.map_err(|e| at.failure(Op::List, &location.to_string(), e))?;
-        let encoded = answer.encoding_type == Some(EncodingType::Url);
+        sent.map_err(|e| at.failure(Op::List, &location.to_string(), e))?;
+        let sheet = kept.read(Op::List, &location.to_string(), Sheet::read)?;
         let wrong = |what: &str| Error::new(ErrorKind::Protocol, Op::List, &location, what);
         let decode = |key: &str| {
-            decode_listed(key, encoded).ok_or_else(|| wrong("a key in the listing is not UTF-8"))
+            let decoded = decode_listed(key, sheet.encoded);
+            decoded.ok_or_else(|| wrong("a key in the listing is not UTF-8"))
         };
-        let mut page = Vec::new();
-        for upload in answer.uploads.unwrap_or_default() {
-            if let (Some(key), Some(upload_id)) = (upload.key, upload.upload_id) {
-                let initiated = upload.initiated.and_then(|t| t.try_into().ok());
-                page.push(PendingUpload { key: decode(&key)?, upload_id, initiated });
-            }
+        let mut page = Vec::with_capacity(sheet.uploads.len());
+        for upload in sheet.uploads {
+            page.push(PendingUpload { key: decode(&upload.key)?, ..upload });
         }
-        let next = match (answer.is_truncated, answer.next_key_marker) {
-            (Some(true), Some(key)) => {
-                let id = answer.next_upload_id_marker.filter(|id| !id.is_empty());
-                Marker::After(decode(&key)?, id)
-            }
-            (Some(true), None) => return Err(wrong("the store has more, and does not say where")),
-            _ => Marker::End,
+        let next = match (sheet.truncated, sheet.key_marker) {
+            (true, Some(key)) => Marker::After(decode(&key)?, sheet.id_marker),
+            (true, None) => return Err(wrong("the store has more, and does not say where")),
+            (false, _) => Marker::End,
         };
         let again = self.passed.contains(&next) || next == self.next || page.is_empty();
         if next != Marker::End && again {
@@ -99,6 +98,53 @@ impl UploadLister {
         self.next = next;
         Ok(Some(page))
     }
+}
+
+/// One page as its document has it.
+#[derive(Debug, Default)]
+struct Sheet {
+    uploads: Vec<PendingUpload>,
+    encoded: bool,
+    truncated: bool,
+    key_marker: Option<String>,
+    id_marker: Option<String>,
+}
+
+impl Sheet {
+    fn read(text: &[u8], root: &'static str) -> Parsed<Self> {
+        let (mut sheet, mut truncated) = (Self::default(), None);
+        Xml::document(text, root, |xml, name| {
+            match name {
+                b"Upload" => sheet.uploads.push(upload(xml)?),
+                b"IsTruncated" => truncated = Some(xml.flag()?),
+                b"EncodingType" => sheet.encoded = xml.text()?.trim() == "url",
+                b"NextKeyMarker" => sheet.key_marker = xml.some_text()?,
+                b"NextUploadIdMarker" => sheet.id_marker = xml.some_text()?,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        sheet.truncated =
+            truncated.ok_or_else(|| Malformed::new("it does not say whether there is more"))?;
+        Ok(sheet)
+    }
+}
+
+fn upload(xml: &mut Xml<'_>) -> Parsed<PendingUpload> {
+    let (mut key, mut id, mut initiated) = (None, None, None);
+    xml.children(|xml, name| {
+        match name {
+            b"Key" => key = Some(xml.text()?.into_owned()),
+            b"UploadId" => id = xml.some_text()?,
+            b"Initiated" => initiated = xml.time()?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    let (Some(key), Some(upload_id)) = (key, id) else {
+        return Err(Malformed::new("it lists an upload without its key or its id"));
+    };
+    Ok(PendingUpload { key, upload_id, initiated })
 }
 
 /// Discards an unfinished upload; one that is gone already is fine.

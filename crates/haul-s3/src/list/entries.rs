@@ -1,20 +1,16 @@
-//! From the SDK's listings to entries.
+//! From the pages of listings to entries.
 //!
-//! Owns what a key becomes: decoded, without the prefix, of a kind. Moves strings out of what the SDK
-//! made; must never copy one that can be moved, as there are millions.
+//! Owns what a key becomes: decoded, without the prefix, of a kind. Moves strings out of the page; must
+//! never copy one that can be moved, as there are millions.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use aws_sdk_s3::primitives::DateTime;
-use aws_sdk_s3::types::{
-    CommonPrefix, DeleteMarkerEntry, EncodingType, Object, ObjectStorageClass, ObjectVersion,
-    ObjectVersionStorageClass,
-};
 use haul_core::{Entry, EntryKind, Error, ErrorKind, Op, RelPath, Result};
 use percent_encoding::percent_decode_str;
 
 use super::Position;
+use super::sheet::Item;
 use crate::ObjectId;
 
 /// One page as the store sent it.
@@ -35,12 +31,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(
-        prefix: &'a str,
-        location: &'a ObjectId,
-        encoding: Option<&EncodingType>,
-    ) -> Self {
-        let encoded = encoding == Some(&EncodingType::Url);
+    pub(super) fn new(prefix: &'a str, location: &'a ObjectId, encoded: bool) -> Self {
         Self { prefix, location, encoded, entries: Vec::new(), problems: Vec::new() }
     }
 
@@ -61,9 +52,8 @@ impl<'a> Reader<'a> {
         self.problems.push(Error::new(ErrorKind::Invalid, Op::List, object, what));
     }
 
-    /// Adds an entry, unless it has no key.
-    fn push(&mut self, key: Option<String>, rest: impl FnOnce(&str) -> Entry) -> Result<()> {
-        let Some(key) = key else { return Ok(()) };
+    /// Adds an entry, unless its key is none.
+    fn push(&mut self, key: String, rest: impl FnOnce(&str) -> Entry) -> Result<()> {
         let Some(mut key) = self.decode(key) else { return Ok(()) };
         if !key.starts_with(self.prefix) {
             let what = "the store lists keys outside of what was asked for";
@@ -76,60 +66,44 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    pub(super) fn objects(&mut self, objects: Option<Vec<Object>>) -> Result<()> {
-        let objects = objects.unwrap_or_default();
-        self.entries.reserve(objects.len());
-        for object in objects {
-            let Object { key, size, e_tag, last_modified, storage_class, .. } = object;
-            let size = size_of(size);
+    /// Objects of a listing without versions, each of which is the latest of its key.
+    pub(super) fn objects(&mut self, objects: Vec<Item>) -> Result<()> {
+        self.items(objects, true, kind_of)
+    }
+
+    pub(super) fn versions(&mut self, versions: Vec<Item>) -> Result<()> {
+        self.items(versions, false, kind_of)
+    }
+
+    pub(super) fn markers(&mut self, markers: Vec<Item>) -> Result<()> {
+        self.items(markers, false, |_, _| EntryKind::DeleteMarker)
+    }
+
+    fn items(
+        &mut self,
+        items: Vec<Item>,
+        latest: bool,
+        kind: impl Fn(&str, u64) -> EntryKind,
+    ) -> Result<()> {
+        self.entries.reserve(items.len());
+        for item in items {
+            let Item { key, size, etag, modified, class, version_id, .. } = item;
             self.push(key, |key| Entry {
-                kind: kind_of(key, size),
-                modified: time(last_modified),
-                etag: e_tag.and_then(bare),
-                storage_class: class(storage_class.as_ref().map(ObjectStorageClass::as_str)),
+                kind: kind(key, size),
+                modified,
+                etag,
+                version_id,
+                latest: item.latest.unwrap_or(latest),
+                storage_class: class,
                 ..Entry::file("", size)
             })?;
         }
         Ok(())
     }
 
-    pub(super) fn prefixes(&mut self, prefixes: Option<Vec<CommonPrefix>>) -> Result<()> {
-        for CommonPrefix { prefix, .. } in prefixes.unwrap_or_default() {
+    pub(super) fn prefixes(&mut self, prefixes: Vec<String>) -> Result<()> {
+        for prefix in prefixes {
             self.push(prefix, |_| Entry { kind: EntryKind::Prefix, ..Entry::file("", 0) })?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn versions(&mut self, versions: Option<Vec<ObjectVersion>>) -> Result<()> {
-        let versions = versions.unwrap_or_default();
-        self.entries.reserve(versions.len());
-        for version in versions {
-            let ObjectVersion { key, size, e_tag, last_modified, storage_class, .. } = version;
-            let (version_id, latest) = (version.version_id, version.is_latest);
-            let size = size_of(size);
-            self.push(key, |key| Entry {
-                kind: kind_of(key, size),
-                modified: time(last_modified),
-                etag: e_tag.and_then(bare),
-                version_id,
-                latest: latest.unwrap_or(false),
-                storage_class: class(storage_class.as_ref().map(ObjectVersionStorageClass::as_str)),
-                ..Entry::file("", size)
-            })?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn markers(&mut self, markers: Option<Vec<DeleteMarkerEntry>>) -> Result<()> {
-        for marker in markers.unwrap_or_default() {
-            let DeleteMarkerEntry { key, version_id, is_latest, last_modified, .. } = marker;
-            self.push(key, |_| Entry {
-                kind: EntryKind::DeleteMarker,
-                modified: time(last_modified),
-                version_id,
-                latest: is_latest.unwrap_or(false),
-                ..Entry::file("", 0)
-            })?;
         }
         Ok(())
     }
@@ -187,29 +161,6 @@ fn kind_of(key: &str, size: u64) -> EntryKind {
     if size == 0 && key.ends_with('/') { EntryKind::Folder } else { EntryKind::File }
 }
 
-fn size_of(size: Option<i64>) -> u64 {
-    size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default()
-}
-
-fn time(time: Option<DateTime>) -> Option<std::time::SystemTime> {
-    time.and_then(|t| t.try_into().ok())
-}
-
-/// An ETag without its quotes; an empty one is none.
-fn bare(mut etag: String) -> Option<String> {
-    if etag.len() >= 2 && etag.starts_with('"') && etag.ends_with('"') {
-        etag.pop();
-        etag.remove(0);
-    }
-    (!etag.is_empty()).then_some(etag)
-}
-
-/// The storage class, where it is not the standard one: HEAD leaves that out, too, and a string for
-/// each of a million objects costs.
-fn class(class: Option<&str>) -> Option<String> {
-    class.filter(|c| !matches!(*c, "STANDARD" | "")).map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,19 +168,11 @@ mod tests {
     #[test]
     fn keys_are_decoded_only_where_the_answer_says_so() {
         let location = ObjectId::new("b", "");
-        let mut plain = Reader::new("", &location, None);
+        let mut plain = Reader::new("", &location, false);
         assert_eq!(plain.decode("a%20b+c".into()).unwrap(), "a%20b+c");
-        let mut url = Reader::new("", &location, Some(&EncodingType::Url));
+        let mut url = Reader::new("", &location, true);
         assert_eq!(url.decode("a%20b+c%2Bd%0A".into()).unwrap(), "a b c+d\n");
         assert_eq!(url.decode("%ff".into()), None);
         assert_eq!(url.problems.len(), 1);
-    }
-
-    #[test]
-    fn etags_lose_their_quotes() {
-        assert_eq!(bare("\"abc\"".into()).unwrap(), "abc");
-        assert_eq!(bare("abc".into()).unwrap(), "abc");
-        assert_eq!(bare("\"".into()).unwrap(), "\"");
-        assert_eq!(bare("\"\"".into()), None);
     }
 }

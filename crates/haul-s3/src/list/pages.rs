@@ -7,7 +7,9 @@ use aws_sdk_s3::types::EncodingType;
 use haul_core::{Error, ErrorKind, Op, Result, Retry};
 
 use super::entries::{Found, Reader};
+use super::sheet::Sheet;
 use super::{Position, S3Lister};
+use crate::kept::Kept;
 
 const DELIMITER: &str = "/";
 
@@ -31,25 +33,29 @@ impl S3Lister {
             _ => None,
         };
         let at = self.client.at(&self.spec.bucket).await;
+        let kept = Kept::new("ListBucketResult");
         let request = at
             .list_objects_v2()
             .bucket(&self.spec.bucket)
             .set_prefix(self.prefix())
             .set_delimiter(self.delimiter())
             .set_encoding_type(self.encoding())
-            .set_continuation_token(token);
+            .set_continuation_token(token)
+            .customize()
+            .interceptor(kept.clone());
         let sent = self.client.asking(Op::List, &self.location, request.send()).await?;
-        let answer = sent.map_err(|e| at.failure(Op::List, &self.location.to_string(), e))?;
-        let mut reader =
-            Reader::new(&self.spec.prefix, &self.location, answer.encoding_type.as_ref());
-        reader.objects(answer.contents)?;
+        let location = self.location.to_string();
+        sent.map_err(|e| at.failure(Op::List, &location, e))?;
+        let sheet = kept.read(Op::List, &location, Sheet::read)?;
+        let mut reader = Reader::new(&self.spec.prefix, &self.location, sheet.encoded);
+        reader.objects(sheet.objects)?;
         let prefixes = reader.len();
-        reader.prefixes(answer.common_prefixes)?;
-        let next = match (answer.is_truncated, answer.next_continuation_token) {
-            (Some(true), Some(token)) => Position::Token(token),
+        reader.prefixes(sheet.prefixes)?;
+        let next = match (sheet.truncated, sheet.token) {
+            (true, Some(token)) => Position::Token(token),
             // A store that took no notice of `list-type=2`.
-            (Some(true), None) => self.behind(&reader)?,
-            _ => Position::End,
+            (true, None) => self.behind(&reader)?,
+            (false, _) => Position::End,
         };
         Ok(reader.finish(&[prefixes], next))
     }
@@ -60,29 +66,32 @@ impl S3Lister {
             _ => None,
         };
         let at = self.client.at(&self.spec.bucket).await;
+        let kept = Kept::new("ListBucketResult");
         let request = at
             .list_objects()
             .bucket(&self.spec.bucket)
             .set_prefix(self.prefix())
             .set_delimiter(self.delimiter())
             .set_encoding_type(self.encoding())
-            .set_marker(marker);
+            .set_marker(marker)
+            .customize()
+            .interceptor(kept.clone());
         let sent = self.client.asking(Op::List, &self.location, request.send()).await?;
-        let answer = sent.map_err(|e| at.failure(Op::List, &self.location.to_string(), e))?;
-        let mut reader =
-            Reader::new(&self.spec.prefix, &self.location, answer.encoding_type.as_ref());
-        reader.objects(answer.contents)?;
+        let location = self.location.to_string();
+        sent.map_err(|e| at.failure(Op::List, &location, e))?;
+        let sheet = kept.read(Op::List, &location, Sheet::read)?;
+        let mut reader = Reader::new(&self.spec.prefix, &self.location, sheet.encoded);
+        reader.objects(sheet.objects)?;
         let prefixes = reader.len();
-        reader.prefixes(answer.common_prefixes)?;
-        let named = answer.next_marker.filter(|marker| !marker.is_empty());
-        let next = match (answer.is_truncated, named) {
-            (Some(true), Some(marker)) => {
+        reader.prefixes(sheet.prefixes)?;
+        let next = match (sheet.truncated, sheet.marker) {
+            (true, Some(marker)) => {
                 let marker = reader.decode(marker).ok_or_else(|| self.lost())?;
                 Position::Marker(marker)
             }
             // Without a delimiter there is no marker: the last key is it (API reference).
-            (Some(true), None) => self.behind(&reader)?,
-            _ => Position::End,
+            (true, None) => self.behind(&reader)?,
+            (false, _) => Position::End,
         };
         Ok(reader.finish(&[prefixes], next))
     }
@@ -93,6 +102,7 @@ impl S3Lister {
             _ => (None, None),
         };
         let at = self.client.at(&self.spec.bucket).await;
+        let kept = Kept::new("ListVersionsResult");
         let request = at
             .list_object_versions()
             .bucket(&self.spec.bucket)
@@ -100,25 +110,26 @@ impl S3Lister {
             .set_delimiter(self.delimiter())
             .set_encoding_type(self.encoding())
             .set_key_marker(key)
-            .set_version_id_marker(version);
+            .set_version_id_marker(version)
+            .customize()
+            .interceptor(kept.clone());
         let sent = self.client.asking(Op::List, &self.location, request.send()).await?;
-        let answer = sent.map_err(|e| at.failure(Op::List, &self.location.to_string(), e))?;
-        let mut reader =
-            Reader::new(&self.spec.prefix, &self.location, answer.encoding_type.as_ref());
-        reader.versions(answer.versions)?;
+        let location = self.location.to_string();
+        sent.map_err(|e| at.failure(Op::List, &location, e))?;
+        let sheet = kept.read(Op::List, &location, Sheet::read)?;
+        let mut reader = Reader::new(&self.spec.prefix, &self.location, sheet.encoded);
+        reader.versions(sheet.objects)?;
         let markers = reader.len();
-        reader.markers(answer.delete_markers)?;
+        reader.markers(sheet.markers)?;
         let prefixes = reader.len();
-        reader.prefixes(answer.common_prefixes)?;
-        let named = answer.next_key_marker.filter(|marker| !marker.is_empty());
-        let next = match (answer.is_truncated, named) {
-            (Some(true), Some(key)) => {
+        reader.prefixes(sheet.prefixes)?;
+        let next = match (sheet.truncated, sheet.marker) {
+            (true, Some(key)) => {
                 let key = reader.decode(key).ok_or_else(|| self.lost())?;
-                let version = answer.next_version_id_marker.filter(|v| !v.is_empty());
-                Position::Version(key, version)
+                Position::Version(key, sheet.version_marker)
             }
-            (Some(true), None) => return Err(self.lost()),
-            _ => Position::End,
+            (true, None) => return Err(self.lost()),
+            (false, _) => Position::End,
         };
         Ok(reader.finish(&[markers, prefixes], next))
     }

@@ -204,3 +204,91 @@ async fn a_missing_bucket_is_said_to_be_missing() {
     let e = list(&client, ListSpec::new("nowhere", "")).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound, "{e}");
 }
+
+/// The listing of three keys, as a store sends it.
+fn three(keys: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult><Name>bucket</Name>\
+         <KeyCount>3</KeyCount><IsTruncated>false</IsTruncated>{keys}</ListBucketResult>"
+    )
+}
+
+fn key(name: &str) -> String {
+    format!("<Contents><Key>{name}</Key><Size>1</Size></Contents>")
+}
+
+fn page(body: impl Into<String>) -> Fault {
+    Fault::Page { content_type: "application/xml".into(), body: body.into() }
+}
+
+/// A.7, F.6: what is well framed and cut off is an error that another try may help, whichever listing.
+#[tokio::test]
+async fn a_page_that_is_cut_off_is_an_error() {
+    let (server, client) = start().await;
+    for name in ["a", "b", "c"] {
+        server.store().put(BUCKET, name, "x");
+    }
+    let versions = ListSpec { versions: true, ..spec("") };
+    let old = StoreRules { list_v2: false, ..StoreRules::default() };
+    let (older, old_client) = start_with(old).await;
+    older.store().put(BUCKET, "a", "x");
+    for (server, client, spec, op) in [
+        (&server, &client, spec(""), Op::ListObjects),
+        (&server, &client, versions, Op::ListObjectVersions),
+        (&older, &old_client, spec(""), Op::ListObjects),
+    ] {
+        assert!(!list(client, spec.clone()).await.unwrap().is_empty());
+        for less in [1, 5, 20, 60, 150] {
+            server.faults().add(Rule::on(op).then(Fault::ShortBody(less)));
+            let e = list(client, spec.clone()).await.unwrap_err();
+            assert_eq!((e.kind(), e.retry()), (ErrorKind::Protocol, Retry::Backoff), "{e}");
+            assert!(!e.to_string().contains("200"), "{e}");
+        }
+    }
+}
+
+/// A.7: a page that has fewer keys than it says, or does not say whether there is more.
+#[tokio::test]
+async fn a_page_has_what_it_counts() {
+    let (server, client) = start().await;
+    let all = [key("a"), key("b"), key("c")].concat();
+    for (body, right) in [
+        (three(&all), true),
+        (three(&[key("a"), key("b")].concat()), false),
+        (three(&all).replace("<IsTruncated>false</IsTruncated>", ""), false),
+        (three(&all).replace("<Size>1</Size>", ""), false),
+        ("<html><body>Sign in</body></html>".into(), false),
+        (String::new(), false),
+    ] {
+        server.faults().add(Rule::on(Op::ListObjects).then(page(&*body)));
+        let listed = list(&client, spec("")).await;
+        match listed {
+            Ok(entries) => assert!(right && paths(&entries) == ["a", "b", "c"], "{body}"),
+            Err(e) => {
+                assert!(!right, "{e}");
+                assert_eq!((e.kind(), e.retry()), (ErrorKind::Protocol, Retry::Backoff), "{e}");
+            }
+        }
+    }
+}
+
+/// An error with status 200 says what it says.
+#[tokio::test]
+async fn an_error_in_place_of_a_page_is_that_error() {
+    let (server, client) = start().await;
+    let fault = Fault::OkWithError("SlowDown".into());
+    server.faults().add(Rule::on(Op::ListObjects).then(fault));
+    let e = list(&client, spec("")).await.unwrap_err();
+    assert_eq!((e.kind(), e.retry()), (ErrorKind::Throttled, Retry::Backoff), "{e}");
+}
+
+/// E.30: what is larger than any page is not read.
+#[tokio::test]
+async fn a_page_has_a_bound() {
+    let (server, client) = start().await;
+    let keys: String = (0..100).map(|i| key(&format!("{i:03}{}", "x".repeat(200_000)))).collect();
+    server.faults().add(Rule::on(Op::ListObjects).then(page(three(&keys))));
+    let e = list(&client, spec("")).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Protocol, "{e}");
+    assert!(e.to_string().contains("longer than 16 MiB"), "{e}");
+}

@@ -115,6 +115,26 @@ async fn what_was_refused_is_named() {
     assert_eq!(e.kind(), ErrorKind::Protocol);
 }
 
+/// A.7: an answer that is cut off, or nothing at all, says of no key that it was removed.
+#[tokio::test]
+async fn an_answer_that_is_cut_off_removed_nothing() {
+    let (server, client) = start().await;
+    for body in [
+        "",
+        "<DeleteResult>",
+        "<DeleteResult><Error><Key>b</Key><Code>AccessDenied</Code></Error>",
+        "<html></html>",
+    ] {
+        let page = Fault::Page { content_type: "application/xml".into(), body: body.into() };
+        server.faults().add(Rule::on(Op::DeleteObjects).then(page));
+        let e = remove_many(&client, BUCKET, &keys(&["a", "b"])).await.unwrap_err();
+        assert_eq!((e.kind(), e.retry()), (ErrorKind::Protocol, Retry::Backoff), "{body}: {e}");
+    }
+    server.faults().add(Rule::on(Op::DeleteObjects).then(Fault::OkWithError("SlowDown".into())));
+    let e = remove_many(&client, BUCKET, &keys(&["a", "b"])).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Throttled, "{e}");
+}
+
 #[tokio::test]
 async fn a_request_that_fails_as_a_whole_did_nothing_else() {
     let (server, client) = start().await;

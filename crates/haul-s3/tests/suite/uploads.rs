@@ -1,6 +1,8 @@
 //! Uploads left behind.
 
-use haul_core::{Attributes, ErrorKind, PlanPolicy, Target as _, TargetLimits, Upload, UploadSpec};
+use haul_core::{
+    Attributes, ErrorKind, PlanPolicy, Retry, Target as _, TargetLimits, Upload, UploadSpec,
+};
 use haul_s3::{ObjectId, S3Client, S3Target, abort_upload, list_uploads};
 use haul_testkit::{Fault, Op, Rule, StoreRules};
 use std::sync::Arc;
@@ -67,4 +69,22 @@ async fn a_repeated_marker_is_an_error() {
     let mut lister = list_uploads(client, BUCKET, "");
     assert_eq!(lister.next_page().await.unwrap().unwrap().len(), 1);
     assert_eq!(lister.next_page().await.unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+/// A.7: a listing of uploads is whole or an error, too.
+#[tokio::test]
+async fn a_page_of_uploads_that_is_cut_off_is_an_error() {
+    let (server, client) = start().await;
+    drop(begin(&client, "k").await);
+    for less in [1, 20, 40, 80] {
+        server.faults().add(Rule::on(Op::ListMultipartUploads).then(Fault::ShortBody(less)));
+        let e = list_uploads(client.clone(), BUCKET, "").next_page().await.unwrap_err();
+        assert_eq!((e.kind(), e.retry()), (ErrorKind::Protocol, Retry::Backoff), "{e}");
+    }
+    let page = "<ListMultipartUploadsResult><Upload><Key>k</Key><UploadId>u</UploadId></Upload>\
+        </ListMultipartUploadsResult>";
+    let fault = Fault::Page { content_type: "application/xml".to_owned(), body: page.to_owned() };
+    server.faults().add(Rule::on(Op::ListMultipartUploads).then(fault));
+    let e = list_uploads(client, BUCKET, "").next_page().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Protocol, "{e}");
 }
