@@ -43,6 +43,10 @@ pub(crate) struct Telling {
     pub(crate) may_be_empty: bool,
 }
 
+/// What is said of a pair that nothing tells about.
+const UNKNOWN: &str =
+    "unknown: the size is the same, and nothing is kept to compare the contents by";
+
 /// Runs a job of many to its end and tells what it did.
 pub(crate) async fn run(
     haul: &Haul,
@@ -179,6 +183,7 @@ impl Results {
                 let place = if settled.from.is_empty() { to } else { from };
                 Some(format!("{place}: {how}"))
             }
+            (Outcome::Unknown, _) => Some(format!("{from}: {UNKNOWN}")),
             _ => None,
         }
     }
@@ -234,6 +239,7 @@ impl Results {
             Outcome::Would(Change::Remove) => "would_remove",
             Outcome::Same(_) => "same",
             Outcome::Differs(_) => "differs",
+            Outcome::Unknown => "unknown",
             Outcome::Linked => "link",
             Outcome::Failed(_) => "failed",
             _ => "other",
@@ -243,7 +249,7 @@ impl Results {
     /// U0.1: an item that failed is never a success.
     fn exit(&self, summary: &Summary) -> Exit {
         match (summary.found, summary.failed, self.failure) {
-            _ if summary.differing > 0 => Exit::Verification,
+            _ if summary.differing + summary.unknown > 0 => Exit::Verification,
             (1, 1, Some(kind)) => exit::code(kind),
             (_, 1.., _) => Exit::Failed,
             (0, ..) if !self.telling.may_be_empty => {
@@ -298,8 +304,8 @@ fn snake(name: &str) -> String {
 pub(crate) fn object_of(s: &Summary) -> Value {
     json!({
         "type": "summary", "found": s.found, "copied": s.copied, "skipped": s.skipped,
-        "removed": s.removed, "same": s.same, "differing": s.differing, "missing": s.missing,
-        "failed": s.failed, "bytes": s.bytes, "seconds": s.elapsed.as_secs_f64(),
+        "removed": s.removed, "same": s.same, "differing": s.differing, "unknown": s.unknown,
+        "missing": s.missing, "failed": s.failed, "bytes": s.bytes, "seconds": s.elapsed.as_secs_f64(),
         "retried": s.retried, "complete": s.complete,
     })
 }
@@ -325,6 +331,7 @@ fn line_of(s: &Summary, resumed: u64, telling: Telling) -> String {
         Verb::Check => {
             part(s.same, "the same", true);
             part(s.differing, "different", true);
+            part(s.unknown, "unknown", false);
         }
         Verb::Remove => part(s.removed, &format!("{would}removed"), true),
         _ => {

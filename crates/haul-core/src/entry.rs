@@ -157,6 +157,8 @@ pub struct Entry {
     pub size: u64,
     /// Last modification.
     pub modified: Option<SystemTime>,
+    /// When anything about a file was changed last: a time that nobody can set. Not for objects.
+    pub changed: Option<SystemTime>,
     /// ETag without its quotes, where there is one.
     pub etag: Option<String>,
     /// Version, in a listing of versions.
@@ -175,6 +177,7 @@ impl Entry {
             kind: EntryKind::File,
             size,
             modified: None,
+            changed: None,
             etag: None,
             version_id: None,
             latest: true,
@@ -190,6 +193,9 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// Things that are there and could not be listed; the rest of the listing goes on.
     pub problems: Vec<Error>,
+    /// Where those are: nothing is known about what is at these paths and below. One without a slash at
+    /// its end has nothing below it. Fewer than there are problems mean that nobody can tell where.
+    pub unseen: Vec<RelPath>,
 }
 
 /// Something that can be listed, in pages so that memory stays flat.

@@ -28,6 +28,8 @@ pub enum Outcome {
     Same(Verified),
     /// A comparison found a difference.
     Differs(Difference),
+    /// A comparison found nothing to tell by whether the contents are the same.
+    Unknown,
     /// Its link was made; nothing was moved.
     Linked,
     /// Peers can have it; nothing was moved.
@@ -153,6 +155,7 @@ pub struct Tally {
     removed: AtomicU64,
     same: AtomicU64,
     differing: AtomicU64,
+    unknown: AtomicU64,
     missing: AtomicU64,
     failed: AtomicU64,
     bytes: AtomicU64,
@@ -177,6 +180,8 @@ pub struct Summary {
     pub same: u64,
     /// Different on the two sides.
     pub differing: u64,
+    /// On both sides, with nothing to tell by whether they are the same.
+    pub unknown: u64,
     /// Not there, where a link was asked for: counted among the failed, too.
     pub missing: u64,
     /// Failed.
@@ -194,7 +199,8 @@ pub struct Summary {
 impl Summary {
     /// Items that are over.
     pub fn settled(&self) -> u64 {
-        self.copied + self.skipped + self.removed + self.same + self.differing + self.failed
+        let compared = self.same + self.differing + self.unknown;
+        self.copied + self.skipped + self.removed + compared + self.failed
     }
 }
 
@@ -231,6 +237,7 @@ impl Tally {
             Outcome::Skipped(_) => &self.skipped,
             Outcome::Same(_) => &self.same,
             Outcome::Differs(_) => &self.differing,
+            Outcome::Unknown => &self.unknown,
             Outcome::Failed(e) => {
                 if e.kind() == ErrorKind::NotFound {
                     self.missing.fetch_add(1, Ordering::Relaxed);
@@ -257,6 +264,7 @@ impl Tally {
             removed: of(&self.removed),
             same: of(&self.same),
             differing: of(&self.differing),
+            unknown: of(&self.unknown),
             missing: of(&self.missing),
             failed: of(&self.failed),
             bytes: of(&self.bytes),

@@ -115,6 +115,15 @@ impl Named {
         Ok(done)
     }
 
+    /// Whether this job has put what has `name` in the folder at `parent` there under another spelling.
+    /// Blocking.
+    pub(crate) fn gave_otherwise(&self, to: Naming<'_>) -> bool {
+        let Some(there) = at(to.folder, to.name) else { return false };
+        let folders = self.lock();
+        let ours = folders.known.get(to.parent).and_then(|folder| folder.ours.get(&there));
+        ours.is_some_and(|hash| *hash != fnv(to.name.as_bytes()))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Folders> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -57,10 +57,20 @@ pub(crate) fn id(stat: &Stat) -> (u64, u64) {
     (stat.st_dev as u64, stat.st_ino as u64)
 }
 
-/// The time of modification, which may be before 1970.
+/// The time of modification.
 pub(crate) fn modified(stat: &Stat) -> Option<SystemTime> {
     #[expect(clippy::unnecessary_cast, reason = "their types differ between systems")]
-    let (seconds, nanoseconds) = (stat.st_mtime as i64, stat.st_mtime_nsec as u64);
+    time(stat.st_mtime as i64, stat.st_mtime_nsec as u64)
+}
+
+/// The time of any change, which cannot be set.
+pub(crate) fn changed(stat: &Stat) -> Option<SystemTime> {
+    #[expect(clippy::unnecessary_cast, reason = "their types differ between systems")]
+    time(stat.st_ctime as i64, stat.st_ctime_nsec as u64)
+}
+
+/// A time that may be before 1970.
+fn time(seconds: i64, nanoseconds: u64) -> Option<SystemTime> {
     let whole = Duration::from_secs(seconds.unsigned_abs());
     let whole =
         if seconds < 0 { UNIX_EPOCH.checked_sub(whole)? } else { UNIX_EPOCH.checked_add(whole)? };

@@ -33,6 +33,7 @@ pub use durable::{Durability, FsyncPolicy};
 pub use found::{Found, FoundKind, mode_of};
 pub use free::free_names;
 pub use identity::Identity;
+pub use manage::Seen;
 pub use origin::{Origin, recall, recall_all, remember};
 pub use partial::{CommitSpec, Partial, PartialSpec};
 pub use rename::{remove, rename};

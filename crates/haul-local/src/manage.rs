@@ -6,15 +6,40 @@ use std::borrow::Borrow;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use haul_core::{Error, ErrorKind, Op, RelPath, Result};
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
 use crate::beneath::{self, Fault};
 use crate::fold::{Naming, Refused};
 use crate::root::DestinationRoot;
 use crate::{blocking, folder, rename, staged};
+
+/// What a listing showed of a file or link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// Whether it was a link.
+    pub link: bool,
+    /// Bytes of a file.
+    pub size: u64,
+    /// Its time of modification.
+    pub modified: Option<SystemTime>,
+}
+
+impl Seen {
+    /// Whether it is still that. Neither the time of other changes nor the number is looked at: one
+    /// changes with another name of the file, and some file systems make up the other.
+    fn is(&self, now: &Stat) -> bool {
+        let size = match FileType::from_raw_mode(now.st_mode) {
+            FileType::RegularFile if !self.link => u64::try_from(now.st_size).unwrap_or(0),
+            FileType::Symlink if self.link => 0,
+            _ => return false,
+        };
+        size == self.size && folder::modified(now) == self.modified
+    }
+}
 
 impl DestinationRoot {
     /// Makes the folder `path` and those above it. One that is there stays as it is.
@@ -62,8 +87,13 @@ impl DestinationRoot {
         .await
     }
 
-    /// Removes the file or link `path`, or the empty folder if it ends in `/`.
-    pub async fn remove(self: &Arc<Self>, path: impl Borrow<RelPath> + Send) -> Result<()> {
+    /// Removes the file or link `path`, or the empty folder if it ends in `/`. A file or link that is
+    /// not what was `seen` any more stays, and that is an error.
+    pub async fn remove(
+        self: &Arc<Self>,
+        path: impl Borrow<RelPath> + Send,
+        seen: Option<Seen>,
+    ) -> Result<()> {
         let path = path.borrow();
         let is_folder = path.as_bytes().ends_with(b"/");
         self.at(Op::Remove, path, move |root, path, location| {
@@ -74,6 +104,23 @@ impl DestinationRoot {
                 .map_err(|error| root.blame(parent, Fault { op: Op::Remove, location, error }))?;
             if is_folder {
                 return root.remove_folder(path).map_err(io);
+            }
+            if let Some(seen) = seen {
+                let now = rustix::fs::statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW);
+                let changed = !seen.is(&now.map_err(io)?);
+                let stays = |what, hint| {
+                    let e = Error::new(ErrorKind::SourceChanged, Op::Remove, location, what);
+                    Err(e.with_hint(hint))
+                };
+                if changed {
+                    let what = "it is not what was listed any more: it stays";
+                    return stays(what, "run the command again");
+                }
+                if root.named.gave_otherwise(Naming { folder: &folder, parent, name }) {
+                    let what = "this folder takes its name for that of a file that was just put \
+                                there: it stays";
+                    return stays(what, "give it the same capitals on both sides");
+                }
             }
             rustix::fs::unlinkat(&*folder, name, AtFlags::empty()).map_err(|e| {
                 // Linux says "is a folder" and others say "not permitted".

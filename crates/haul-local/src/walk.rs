@@ -184,7 +184,7 @@ impl Walk {
                 Ok(fd) => closed.insert(fd),
                 Err(e) => {
                     self.path.truncate(level.prefix);
-                    page.problems.push(self.problem(e));
+                    self.unseen(e, page);
                     self.levels.pop();
                     return;
                 }
@@ -210,7 +210,7 @@ impl Walk {
         match outcome {
             Ok(found) => page.entries.push(self.entry(found)),
             Err(Problem::Gone) => {}
-            Err(problem) => page.problems.push(self.problem(problem)),
+            Err(problem) => self.unseen(problem, page),
         }
     }
 
@@ -219,22 +219,24 @@ impl Walk {
         let fd = match opened {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return,
-            Err(e) => return page.problems.push(self.problem(Problem::System(e))),
+            Err(e) => return self.unseen(Problem::System(e), page),
         };
         let mut id = None;
         if self.options.symlinks == Symlinks::Follow {
             id = fstat(&fd).ok().as_ref().map(folder::id);
             if id.is_some() && self.levels.iter().any(|l| l.id == id) {
-                return page.problems.push(self.problem(Problem::Cycle));
+                return self.unseen(Problem::Cycle, page);
             }
         }
         let (names, outcome) = self.reader.read(&fd);
         if let Err(e) = outcome {
-            page.problems.push(self.problem(Problem::System(e)));
+            self.unseen(Problem::System(e), page);
         } else if names.is_empty() && self.options.empty_folders {
             self.path.push(b'/');
             let modified = fstat(&fd).ok().as_ref().and_then(modified);
-            page.entries.push(self.entry(Found { kind: EntryKind::Folder, size: 0, modified }));
+            let changed = None;
+            let folder = Found { kind: EntryKind::Folder, size: 0, modified, changed };
+            page.entries.push(self.entry(folder));
         }
         if names.is_empty() {
             return;
@@ -255,8 +257,24 @@ impl Walk {
     }
 
     fn entry(&self, found: Found) -> Entry {
-        let path = OsString::from_vec(self.path.as_slice().to_vec());
-        Entry { kind: found.kind, modified: found.modified, ..Entry::file(path, found.size) }
+        let Found { kind, size, modified, changed } = found;
+        Entry { kind, modified, changed, ..Entry::file(self.here(), size) }
+    }
+
+    /// Where the walk is.
+    fn here(&self) -> OsString {
+        OsString::from_vec(self.path.as_slice().to_vec())
+    }
+
+    /// Says that what is here, and below, is not seen.
+    fn unseen(&self, problem: Problem, page: &mut Page) {
+        page.problems.push(self.problem(problem));
+        let mut here = self.here();
+        let alone = matches!(problem, Problem::Special | Problem::Dangling);
+        if !alone && !self.path.is_empty() && !self.path.ends_with(b"/") {
+            here.push("/");
+        }
+        page.unseen.push(RelPath::new(here));
     }
 
     fn problem(&self, problem: Problem) -> Error {
@@ -299,6 +317,7 @@ struct Found {
     kind: EntryKind,
     size: u64,
     modified: Option<SystemTime>,
+    changed: Option<SystemTime>,
 }
 
 /// Looks at a file, through a link if `flags` say so.
@@ -312,7 +331,8 @@ fn look(folder: &OwnedFd, name: &CStr, flags: AtFlags) -> Result<Found, Problem>
         return Err(Problem::Special);
     }
     let size = u64::try_from(stat.st_size).unwrap_or(0);
-    Ok(Found { kind: EntryKind::File, size, modified: modified(&stat) })
+    let (modified, changed) = (modified(&stat), folder::changed(&stat));
+    Ok(Found { kind: EntryKind::File, size, modified, changed })
 }
 
 /// Looks at a link itself.
@@ -320,7 +340,8 @@ fn look_at_link(folder: &OwnedFd, name: &CStr) -> Result<Found, Problem> {
     let target = readlinkat(folder, name, Vec::new())?;
     let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-    Ok(Found { kind: EntryKind::Symlink(target), size: 0, modified: modified(&stat) })
+    let (modified, changed) = (modified(&stat), folder::changed(&stat));
+    Ok(Found { kind: EntryKind::Symlink(target), size: 0, modified, changed })
 }
 
 /// Opens a folder again that was closed, and makes sure that it is the same one.

@@ -87,7 +87,7 @@ impl S3Lister {
         }
         self.guard.passed(&next, entries.last());
         self.next = next;
-        Ok(Some(Page { entries, problems }))
+        Ok(Some(Page { entries, problems, ..Page::default() }))
     }
 
     /// One page, from the listing that the store knows.

@@ -1,7 +1,8 @@
 //! Whether two things have the same content.
 //!
 //! Owns the evidence: sizes, checksums, ETags of one part and of many. No byte is read twice: what
-//! the other side can be compared by is found out first, and then a file is read once for that.
+//! the other side can be compared by is found out first, and then a file is read once for that. Must
+//! never call the same what nothing shows to be: that is unknown.
 
 use std::path::Path;
 
@@ -17,6 +18,8 @@ pub(crate) enum Verdict {
     Same(Verified),
     /// Not the same.
     Differs(Difference),
+    /// Of one size, and nothing else is there to tell by.
+    Unknown,
 }
 
 impl Verdict {
@@ -37,7 +40,7 @@ pub(crate) async fn look(
     engine.retrying(policy, cx, &object.to_string(), look).await
 }
 
-/// What an ETag is made of.
+/// What an ETag looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EtagKind {
     /// The MD5 of the content.
@@ -91,7 +94,7 @@ pub(crate) async fn file_with_object(
             let policy = engine.options().retry;
             let ask = || first_part_size(client, object);
             let part = engine.retrying(policy, cx, &object.to_string(), ask).await?;
-            let told = part.filter(|p| *p > 0);
+            let told = part.filter(|p| *p > 0 && size.div_ceil(*p) == parts);
             let own = engine.options().part.part_size;
             let sizes = told.map_or_else(|| likely_parts(own), |part| vec![part]);
             // One read for each size that gives this number of parts: most often there is one.
@@ -102,10 +105,11 @@ pub(crate) async fn file_with_object(
                     return Ok(Verdict::Same(Verified::Etag));
                 }
             }
-            // Edited, or cut in a way that nobody tells: an upload too many is the safe mistake.
-            Ok(Verdict::Differs(Difference::Content))
+            // Edited; or, where the store does not tell, cut in a way that nobody thought of.
+            let edited = Verdict::Differs(Difference::Content);
+            Ok(if told.is_some() { edited } else { Verdict::Unknown })
         }
-        _ => Ok(Verdict::Same(Verified::Size)),
+        _ => Ok(Verdict::Unknown),
     }
 }
 
@@ -135,28 +139,39 @@ pub(crate) async fn files(cx: &JobContext, a: &Path, b: &Path) -> Result<Verdict
     Ok(Verdict::of(a.blake3 == b.blake3, Verified::Bytes))
 }
 
-/// Compares two objects by what their stores keep of them; `None` where that says nothing yet and a
-/// closer look may.
-pub(crate) fn objects(a: &ObjectInfo, b: &ObjectInfo) -> Verdict {
+/// An object as its store showed it.
+pub(crate) type Shown<'a> = (&'a S3Client, &'a ObjectInfo);
+
+/// Compares two objects by what their stores keep of them.
+pub(crate) fn objects((of_a, a): Shown<'_>, (of_b, b): Shown<'_>) -> Verdict {
     if a.size != b.size {
         return Verdict::Differs(Difference::Size);
+    }
+    if a.size == 0 {
+        return Verdict::Same(Verified::Size);
     }
     if let (Some(a), Some(b)) = (a.checksum, b.checksum)
         && a.algorithm == b.algorithm
     {
         return Verdict::of(a == b, Verified::Checksum(a.algorithm));
     }
-    etags(a.etag.as_deref(), b.etag.as_deref()).unwrap_or(Verdict::Same(Verified::Size))
+    etags((of_a, a.etag.as_deref()), (of_b, b.etag.as_deref()))
 }
 
-/// Compares ETags: equal ones are the same content; different ones tell something only where both
-/// are plain MD5s.
-pub(crate) fn etags(a: Option<&str>, b: Option<&str>) -> Option<Verdict> {
-    let (a, b) = (a?, b?);
+/// Compares ETags. Equal ones are the same content. Different ones tell something only where both are
+/// plain MD5s: the same content in other parts has another ETag.
+pub(crate) fn etags(a: (&S3Client, Option<&str>), b: (&S3Client, Option<&str>)) -> Verdict {
+    let ((of_a, Some(a)), (of_b, Some(b))) = (a, b) else { return Verdict::Unknown };
+    compared_etags(a, b, of_a.quirks().etag_is_md5 && of_b.quirks().etag_is_md5)
+}
+
+fn compared_etags(a: &str, b: &str, are_md5: bool) -> Verdict {
     match (kind_of(a), kind_of(b)) {
-        (EtagKind::Md5(a), EtagKind::Md5(b)) => Some(Verdict::of(a == b, Verified::Etag)),
-        (EtagKind::Parts(_), EtagKind::Parts(_)) if a == b => Some(Verdict::Same(Verified::Etag)),
-        _ => None,
+        (EtagKind::Md5(a), EtagKind::Md5(b)) if a == b || are_md5 => {
+            Verdict::of(a == b, Verified::Etag)
+        }
+        (EtagKind::Parts(_), EtagKind::Parts(_)) if a == b => Verdict::Same(Verified::Etag),
+        _ => Verdict::Unknown,
     }
 }
 
@@ -172,12 +187,17 @@ mod tests {
         for opaque in ["", "xyz", "0cc175b9", &format!("{md5}-0"), &format!("{md5}-x")] {
             assert_eq!(kind_of(opaque), EtagKind::Opaque, "{opaque}");
         }
-        let same = Some(Verdict::Same(Verified::Etag));
-        assert_eq!(etags(Some(md5), Some(md5)), same);
+        let same = Verdict::Same(Verified::Etag);
+        assert_eq!(compared_etags(md5, md5, true), same);
         let parts = format!("{md5}-2");
-        assert_eq!(etags(Some(&parts), Some(&parts)), same);
-        assert_eq!(etags(Some(&parts), Some(md5)), None);
+        assert_eq!(compared_etags(&parts, &parts, true), same);
+        assert_eq!(compared_etags(&parts, md5, true), Verdict::Unknown);
         let other = "1cc175b9c0f1b6a831c399e269772661";
-        assert_eq!(etags(Some(md5), Some(other)), Some(Verdict::Differs(Difference::Content)));
+        let edited = Verdict::Differs(Difference::Content);
+        assert_eq!(compared_etags(md5, other, true), edited);
+        assert_eq!(compared_etags(md5, other, false), Verdict::Unknown);
+        assert_eq!(compared_etags(md5, md5, false), same);
+        assert_eq!(compared_etags("xyz", "xyz", true), Verdict::Unknown);
+        assert_eq!(compared_etags(&parts, &format!("{other}-2"), true), Verdict::Unknown);
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! Owns the use of the content index: a file's content is looked up by its BLAKE3, and an object that
 //! is said to have it is looked at before it is used (U1.3). The index is a hint and must never be
-//! the reason for a wrong object: what is gone, empty or changed is no hit and is forgotten.
+//! the reason for a wrong object: what is gone, empty or changed is no hit and is forgotten, and what
+//! is recorded is what was read. Nor may it be the reason for a failure: an index that cannot be used
+//! costs a note.
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use haul_core::handle::JobContext;
-use haul_core::{Attributes, Engine, ErrorKind, Op, Result, Verified};
+use haul_core::{Attributes, Engine, ErrorKind, Event, Op, Result};
 use haul_local::{Identity, Wanted, content_type_of, digest};
 use haul_s3::{ObjectId, ObjectInfo, S3Client};
 use haul_state::{FileId, Known, SharedIndex};
@@ -30,20 +33,29 @@ pub(crate) struct Dedupe {
     place: haul_state::Place,
     /// Files with one content go one after the other, so that the second finds the first.
     turns: Turns,
+    /// Set once the index turned out to be unusable: for the rest of the job it is not asked.
+    off: Arc<AtomicBool>,
 }
 
-/// What a file contains.
+/// What a file contains, as long as it is what it was when that was read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Content {
     blake3: [u8; 32],
-    size: u64,
+    identity: Identity,
+}
+
+impl Content {
+    /// Whether the file at `path` still has it. The identity holds a time that nobody can set.
+    pub(crate) async fn is_still_at(&self, path: &Path) -> bool {
+        Identity::at(path).await.is_ok_and(|now| now == self.identity)
+    }
 }
 
 /// Where the store has a content already.
 #[derive(Debug)]
 pub(crate) enum Hit {
-    /// At another key.
-    Elsewhere(ObjectId),
+    /// At another key, under this ETag.
+    Elsewhere(ObjectId, String),
     /// At the very key that it is to get.
     There,
 }
@@ -65,28 +77,55 @@ impl Haul {
         let endpoint = client.endpoint().unwrap_or("aws").to_owned();
         let place = haul_state::Place { endpoint, bucket: bucket.clone() };
         let index = SharedIndex::open(path?);
-        Some(Dedupe { engine: self.engine.clone(), index, place, turns: Turns::default() })
+        let (turns, off) = (Turns::default(), Arc::default());
+        Some(Dedupe { engine: self.engine.clone(), index, place, turns, off })
     }
 }
 
 impl Dedupe {
+    /// What the index said, if it can be used. One that is damaged, locked or full is left alone from
+    /// then on: the files are what counts.
+    fn usable<T>(&self, said: Result<T>, cx: &JobContext) -> Option<T> {
+        let e = match said {
+            Ok(said) => return Some(said),
+            Err(e) => e,
+        };
+        if !self.off.swap(true, Ordering::Relaxed) {
+            let hint = e.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            let text = format!("going on without the index of --dedupe: {e}{hint}");
+            cx.events.send(Event::Note { text });
+        }
+        None
+    }
+
+    fn is_off(&self) -> bool {
+        self.off.load(Ordering::Relaxed)
+    }
+
     /// What a file contains: remembered from an earlier run while the file is unchanged, else read.
-    /// An empty file is nothing to look for.
+    /// An empty file is nothing to look for, nor is one that somebody writes to, nor anything once the
+    /// index cannot be used.
     pub(crate) async fn content(&self, path: &Path, cx: &JobContext) -> Result<Option<Content>> {
         let identity = Identity::at(path).await?;
-        if identity.size == 0 {
+        if identity.size == 0 || self.is_off() {
             return Ok(None);
         }
-        if let Some(blake3) = self.index.file_digest(id_of(identity)).await? {
-            return Ok(Some(Content { blake3, size: identity.size }));
+        let remembered = self.index.file_digest(id_of(identity)).await;
+        match self.usable(remembered, cx) {
+            None => return Ok(None),
+            Some(Some(blake3)) => return Ok(Some(Content { blake3, identity })),
+            Some(None) => {}
         }
         let reading = digest(path, Wanted { blake3: true, ..Wanted::default() }, |_| ());
         let read = cx.cancel.run_until_cancelled(reading).await;
-        let read =
-            read.unwrap_or_else(|| Err(haul_core::Error::cancelled(Op::Read, path.display())))?;
-        let Some(blake3) = read.blake3 else { return Ok(None) };
-        self.index.remember_file_digests(vec![(id_of(read.identity), blake3)]).await?;
-        Ok(Some(Content { blake3, size: read.sums.len() }))
+        let read = match read {
+            Some(Err(e)) if e.kind() == ErrorKind::SourceChanged => return Ok(None),
+            Some(read) => read?,
+            None => return Err(haul_core::Error::cancelled(Op::Read, path.display())),
+        };
+        let (identity, Some(blake3)) = (read.identity, read.blake3) else { return Ok(None) };
+        let kept = self.index.remember_file_digests(vec![(id_of(identity), blake3)]).await;
+        Ok(self.usable(kept, cx).map(|()| Content { blake3, identity }))
     }
 
     /// Waits until no other file with this content is on its way.
@@ -108,24 +147,27 @@ impl Dedupe {
         to: &ObjectId,
         cx: &JobContext,
     ) -> Result<Option<Hit>> {
-        let known = self.index.find(&self.place, content.blake3, content.size).await?;
-        let Some(known) = known else { return Ok(None) };
+        let size = content.identity.size;
+        let known = self.index.find(&self.place, content.blake3, size).await;
+        let Some(Some(known)) = self.usable(known, cx) else { return Ok(None) };
         let object = ObjectId::new(&self.place.bucket, &known.key);
         let look = || haul_s3::stat(client, &object, Op::Open);
         let policy = self.engine.options().retry.first_contact();
         let intact = match self.engine.retrying(policy, cx, &object.to_string(), look).await {
-            Ok(info) => Some(info).filter(|info| {
-                info.size == content.size && info.etag.as_deref() == Some(&known.etag)
-            }),
+            Ok(info) => Some(info)
+                .filter(|info| info.size == size && info.etag.as_deref() == Some(&known.etag)),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::AccessDenied) => None,
-            Err(e) => return Err(e),
+            Err(e) if e.kind() == ErrorKind::Cancelled => return Err(e),
+            // The upload will tell whether that matters.
+            Err(_) => return Ok(None),
         };
         let Some(intact) = intact else {
-            self.index.forget(&self.place, vec![known.key]).await?;
+            let forgot = self.index.forget(&self.place, vec![known.key]).await;
+            self.usable(forgot, cx);
             return Ok(None);
         };
         let there = object == *to || self.has_the_same(client, &intact, to, cx).await;
-        Ok(Some(if there { Hit::There } else { Hit::Elsewhere(object) }))
+        Ok(Some(if there { Hit::There } else { Hit::Elsewhere(object, known.etag) }))
     }
 
     /// Whether the destination is right already: a copy would change nothing. That it cannot be looked
@@ -138,21 +180,28 @@ impl Dedupe {
         cx: &JobContext,
     ) -> bool {
         let looked = compare::look(&self.engine, cx, client, to).await;
-        let verdict = looked.map(|there| compare::objects(known, &there));
-        let proved = |by| by != Verified::Size;
-        matches!(verdict, Ok(Verdict::Same(by)) if proved(by))
+        let verdict = looked.map(|there| compare::objects((client, known), (client, &there)));
+        matches!(verdict, Ok(Verdict::Same(_)))
     }
 
-    /// Remembers what an upload brought. The upload has succeeded: that the index cannot be written
-    /// is worth a warning, and no failure.
-    pub(crate) async fn record(&self, content: Content, object: &ObjectId, etag: Option<&str>) {
+    /// Remembers what an upload of the file at `path` brought, if that is what was hashed: an edit in
+    /// between would have the index say of the new bytes what was true of the old ones.
+    pub(crate) async fn record(
+        &self,
+        content: Content,
+        path: &Path,
+        (object, etag): (&ObjectId, Option<&str>),
+        cx: &JobContext,
+    ) {
         let Some(etag) = etag else { return };
-        let etag = etag.trim_matches('"').to_owned();
-        let known = Known { key: object.key.clone(), etag, size: content.size };
-        let content = haul_state::Content { blake3: content.blake3, object: known };
-        if let Err(e) = self.index.record(&self.place, vec![content]).await {
-            tracing::warn!("{e}");
+        if self.is_off() || !content.is_still_at(path).await {
+            return;
         }
+        let etag = etag.trim_matches('"').to_owned();
+        let known = Known { key: object.key.clone(), etag, size: content.identity.size };
+        let content = haul_state::Content { blake3: content.blake3, object: known };
+        let recorded = self.index.record(&self.place, vec![content]).await;
+        self.usable(recorded, cx);
     }
 }
 

@@ -5,10 +5,10 @@
 //! take what is there for missing.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use haul_core::{Entry, EntryKind, Error, Filter, Listing, Result, Shard};
+use haul_core::{Entry, EntryKind, Error, Filter, Listing, Page, RelPath, Result, Shard};
+
+use crate::sync::Veil;
 
 /// One side of a merge.
 pub(crate) struct Side {
@@ -17,8 +17,8 @@ pub(crate) struct Side {
     problems: Vec<Error>,
     /// A folder that does not exist yet is an empty one.
     may_be_missing: bool,
-    /// Set when anything is there, meant or not.
-    anything: Arc<AtomicBool>,
+    /// What of it was not seen.
+    veil: Veil,
 }
 
 /// What a merge found next.
@@ -26,12 +26,29 @@ pub(crate) struct Side {
 pub(crate) enum Step {
     /// Only the source has it.
     Source(Entry),
+    /// The same, and what the destination has next begins with this name: perhaps it has a folder of
+    /// that name.
+    SourceNear(Entry),
     /// Only the destination has it.
     Dest(Entry),
     /// Both have it.
     Both(Entry, Entry),
     /// A part of the source cannot be listed; the rest goes on.
     Unlisted(Error),
+    /// A part of the destination cannot be listed; the rest goes on.
+    Hidden(Error),
+}
+
+impl Step {
+    /// What it is about, where that is known.
+    pub(crate) fn path(&self) -> Option<&RelPath> {
+        match self {
+            Self::Source(e) | Self::SourceNear(e) | Self::Dest(e) | Self::Both(e, _) => {
+                Some(&e.path)
+            }
+            Self::Unlisted(_) | Self::Hidden(_) => None,
+        }
+    }
 }
 
 /// Two listings side by side.
@@ -43,27 +60,21 @@ pub(crate) struct Join {
 }
 
 impl Side {
-    pub(crate) fn new(listing: Listing, may_be_missing: bool) -> Self {
-        let (ready, problems, anything) = (VecDeque::new(), Vec::new(), Arc::default());
-        Self { listing, ready, problems, may_be_missing, anything }
-    }
-
-    /// Sets `anything` as soon as the side turns out not to be empty.
-    pub(crate) fn telling(self, anything: Arc<AtomicBool>) -> Self {
-        Self { anything, ..self }
+    /// A listing, and where what of it could not be seen is told.
+    pub(crate) fn new(listing: Listing, may_be_missing: bool, veil: Veil) -> Self {
+        let (ready, problems) = (VecDeque::new(), Vec::new());
+        Self { listing, ready, problems, may_be_missing, veil }
     }
 
     /// Fills up; false at the end.
-    async fn fill(&mut self, keep: impl Fn(&Entry) -> bool) -> Result<bool> {
+    async fn fill(&mut self, filter: &Filter, keep: impl Fn(&Entry) -> bool) -> Result<bool> {
         while self.ready.is_empty() {
             match self.listing.next().await {
                 None => return Ok(false),
                 Some(Ok(page)) => {
-                    if !page.entries.is_empty() {
-                        self.anything.store(true, Ordering::Relaxed);
-                    }
-                    self.ready.extend(page.entries.into_iter().filter(|e| keep(e)));
-                    self.problems.extend(page.problems);
+                    let Page { entries, problems, unseen, .. } = page;
+                    self.ready.extend(entries.into_iter().filter(|e| keep(e)));
+                    self.veil(problems, &unseen, filter);
                     if !self.problems.is_empty() {
                         return Ok(true);
                     }
@@ -77,6 +88,21 @@ impl Side {
             }
         }
         Ok(true)
+    }
+
+    /// Takes in what was not seen. A name that is left out does not exist, whatever it is; of what is
+    /// below a folder that could not be opened nobody knows.
+    fn veil(&mut self, problems: Vec<Error>, unseen: &[RelPath], filter: &Filter) {
+        if unseen.len() < problems.len() {
+            self.veil.hide_everything();
+            return self.problems.extend(problems);
+        }
+        for (problem, path) in problems.into_iter().zip(unseen) {
+            if path.as_bytes().ends_with(b"/") || filter.admits_name(path) {
+                self.veil.hide(path);
+                self.problems.push(problem);
+            }
+        }
     }
 }
 
@@ -95,13 +121,13 @@ impl Join {
                     && filter.admits_name(&e.path)
                     && shard.is_none_or(|s| s.holds(&e.path))
             };
-            let (source, dest) = (self.source.fill(keep).await?, self.dest.fill(keep).await?);
+            let (source, dest) =
+                (self.source.fill(filter, keep).await?, self.dest.fill(filter, keep).await?);
             if let Some(problem) = self.source.problems.pop() {
                 return Ok(Some(Step::Unlisted(problem)));
             }
             if let Some(problem) = self.dest.problems.pop() {
-                // What is there cannot be told from what is missing.
-                return Err(problem);
+                return Ok(Some(Step::Hidden(problem)));
             }
             if !source && !dest {
                 return Ok(None);
@@ -120,6 +146,9 @@ impl Join {
                 }
                 (None, Some(d)) if stands(&d, self.source.ready.front()) => {}
                 (Some(s), Some(d)) => return Ok(Some(Step::Both(s, d))),
+                (Some(s), None) if begins(self.dest.ready.front(), &s) => {
+                    return Ok(Some(Step::SourceNear(s)));
+                }
                 (Some(s), None) => return Ok(Some(Step::Source(s))),
                 (None, Some(d)) => return Ok(Some(Step::Dest(d))),
                 (None, None) => return Ok(None),
@@ -131,6 +160,10 @@ impl Join {
 /// Whether a folder of one side is on the other, with something in it: what comes next there is below
 /// it.
 fn stands(entry: &Entry, next: Option<&Entry>) -> bool {
-    let below = |e: &Entry| e.path.as_bytes().starts_with(entry.path.as_bytes());
-    entry.kind == EntryKind::Folder && next.is_some_and(below)
+    entry.kind == EntryKind::Folder && begins(next, entry)
+}
+
+/// Whether the name of what comes next begins with that of an entry.
+fn begins(next: Option<&Entry>, entry: &Entry) -> bool {
+    next.is_some_and(|e| e.path.as_bytes().starts_with(entry.path.as_bytes()))
 }

@@ -177,7 +177,7 @@ impl Listed {
     }
 
     fn only(entry: Entry, base: String) -> Self {
-        let first = Some(Page { entries: vec![entry], problems: Vec::new() });
+        let first = Some(Page { entries: vec![entry], ..Page::default() });
         let filter = Filter::default();
         Self { listing: None, first, filter, pattern: None, only: None, base, expects: None }
     }

@@ -72,7 +72,7 @@ impl Lister for ObjectList {
             if !self.look {
                 let all = std::mem::take(&mut self.objects);
                 let entries: Vec<_> = all.into_iter().map(|o| Entry::file(o.key, 0)).collect();
-                return Ok((!entries.is_empty()).then(|| Page { entries, problems: Vec::new() }));
+                return Ok((!entries.is_empty()).then(|| Page { entries, ..Page::default() }));
             }
             let Some(object) = self.objects.front() else { return Ok(None) };
             let mut page = Page::default();
@@ -103,7 +103,7 @@ impl Lister for Known {
 
     fn next_page(&mut self) -> BoxFuture<'_, Result<Option<Page>>> {
         let entries: Vec<_> = self.0.by_ref().take(PAGE).map(|url| Entry::file(url, 0)).collect();
-        let page = (!entries.is_empty()).then(|| Page { entries, problems: Vec::new() });
+        let page = (!entries.is_empty()).then(|| Page { entries, ..Page::default() });
         std::future::ready(Ok(page)).boxed()
     }
 }

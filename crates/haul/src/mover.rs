@@ -4,6 +4,7 @@
 //! that the store copies by itself. Shared by cp, mv, sync and publish, so that a file moves alike
 //! whatever asked for it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use haul_core::handle::JobContext;
@@ -153,7 +154,9 @@ impl Mover {
     ) -> Result<Report> {
         let shared = &*self.0;
         if let (Origin::Object(from), true) = (&pick.from, shared.same_store) {
-            match self.copy_object(client, (from, &object), shared.how.attributes.clone(), cx).await
+            match self
+                .copy_object(client, (from, None, &object), shared.how.attributes.clone(), cx)
+                .await
             {
                 Err(e) if e.kind() == ErrorKind::Unsupported => {
                     // Reading and writing must not wait for each other at one gate.
@@ -169,7 +172,7 @@ impl Mover {
         if let (Some(dedupe), Origin::File(path)) = (&shared.dedupe, &pick.from)
             && let Some(content) = dedupe.content(path, cx).await?
         {
-            return self.deduped(pick, (client, &object), (dedupe, content), cx).await;
+            return self.deduped(pick, (client, &object), (dedupe, content, path), cx).await;
         }
         self.through(pick, Arc::new(S3Target::new(client.clone(), object)), cx).await
     }
@@ -180,35 +183,43 @@ impl Mover {
         &self,
         pick: &Pick,
         (client, object): (&S3Client, &ObjectId),
-        (dedupe, content): (&Dedupe, Content),
+        (dedupe, content, path): (&Dedupe, Content, &Path),
         cx: &JobContext,
     ) -> Result<Report> {
         let _turn = dedupe.turn(content).await;
-        match dedupe.find(client, content, object, cx).await? {
-            Some(Hit::There) => return Ok(self.placed(pick, pick.entry.size)),
-            Some(Hit::Elsewhere(from)) => {
-                let how = &self.0.how;
-                let own = crate::dedupe::attributes(pick, how.keep_times);
-                let mut attributes = how.attributes.clone().or(&own);
-                attributes.modified = own.modified;
-                match self.copy_object(client, (&from, object), attributes, cx).await {
-                    // It went away meanwhile, or the store cannot copy: upload after all.
-                    Err(e)
-                        if matches!(
-                            e.kind(),
-                            ErrorKind::NotFound | ErrorKind::SourceChanged | ErrorKind::Unsupported
-                        ) =>
+        // It may have been edited while others had their turn.
+        if content.is_still_at(path).await {
+            match dedupe.find(client, content, object, cx).await? {
+                Some(Hit::There) => return Ok(self.placed(pick, pick.entry.size)),
+                Some(Hit::Elsewhere(from, etag)) => {
+                    let how = &self.0.how;
+                    let own = crate::dedupe::attributes(pick, how.keep_times);
+                    let mut attributes = how.attributes.clone().or(&own);
+                    attributes.modified = own.modified;
+                    match self
+                        .copy_object(client, (&from, Some(etag), object), attributes, cx)
+                        .await
                     {
-                        tracing::debug!("no copy within the store: {e}");
+                        // It went away meanwhile, or the store cannot copy: upload after all.
+                        Err(e)
+                            if matches!(
+                                e.kind(),
+                                ErrorKind::NotFound
+                                    | ErrorKind::SourceChanged
+                                    | ErrorKind::Unsupported
+                            ) =>
+                        {
+                            tracing::debug!("no copy within the store: {e}");
+                        }
+                        copied => return copied,
                     }
-                    copied => return copied,
                 }
+                None => {}
             }
-            None => {}
         }
-        let report =
-            self.through(pick, Arc::new(S3Target::new(client.clone(), object.clone())), cx).await?;
-        dedupe.record(content, object, report.etag.as_deref()).await;
+        let target = Arc::new(S3Target::new(client.clone(), object.clone()));
+        let report = self.through(pick, target, cx).await?;
+        dedupe.record(content, path, (object, report.etag.as_deref()), cx).await;
         Ok(report)
     }
 
@@ -216,7 +227,7 @@ impl Mover {
     async fn copy_object(
         &self,
         client: &S3Client,
-        (from, to): (&ObjectId, &ObjectId),
+        (from, _etag, to): (&ObjectId, Option<String>, &ObjectId),
         attributes: Attributes,
         cx: &JobContext,
     ) -> Result<Report> {

@@ -261,7 +261,7 @@ impl Picking {
                 continue;
             };
             match listing.next().await {
-                Some(Ok(Page { entries, problems })) => {
+                Some(Ok(Page { entries, problems, .. })) => {
                     self.found |= !entries.is_empty() || !problems.is_empty();
                     self.ready.extend(problems.into_iter().map(Picked::Problem));
                     let picks = entries.into_iter().filter_map(|e| self.rules.pick(root, e));

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::stream::{Stream, StreamExt as _};
 use haul_core::handle::JobContext;
@@ -15,8 +15,9 @@ use haul_core::{
     Result, Settled, Summary, TransferHandle,
 };
 use haul_local::DestinationRoot;
-use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister};
+use haul_s3::{ListSpec, ObjectId, ObjectInfo, S3Client, S3Lister};
 
+use crate::compare;
 use crate::picks::{Origin, Pick, Picked, Rules, picks};
 use crate::place::Place;
 use crate::roots::{Kind, Root};
@@ -31,25 +32,36 @@ pub(crate) struct Remover {
     dry_run: bool,
 }
 
-/// One thing to remove: its path below the target, and its version.
-pub(crate) type Doomed = (RelPath, Option<String>);
+/// One thing to remove.
+#[derive(Debug, Clone)]
+pub(crate) struct Doomed {
+    /// Its path below the target.
+    path: RelPath,
+    version: Option<String>,
+    /// It goes only while it is what was seen.
+    seen: Option<Seen>,
+}
+
+impl Doomed {
+    /// Whatever is at `path`, or one version of it.
+    pub(crate) fn named(path: RelPath, version: Option<String>) -> Self {
+        Self { path, version, seen: None }
+    }
+
+    /// What is at `path`, if it is still what was seen there; otherwise it stays, and that is a failure.
+    /// A note that cannot be read is one of something else.
+    pub(crate) fn if_still(path: RelPath, seen: Option<Seen>) -> Self {
+        Self { path, version: None, seen: Some(seen.unwrap_or_default()) }
+    }
+}
 
 impl Remover {
     pub(crate) fn new(engine: &Engine, target: Place, dry_run: bool) -> Self {
         Self { engine: engine.clone(), target, dry_run }
     }
 
-    /// Removes what `names` names.
+    /// Removes what `names` names. What cannot be listed fails as one item.
     pub(crate) async fn run(
-        self,
-        names: impl Stream<Item = Result<RelPath>> + Send,
-        cx: &JobContext,
-    ) -> Result<()> {
-        self.run_versions(names.map(|name| name.map(|name| (name, None))), cx).await
-    }
-
-    /// Removes what `names` names, in these versions. What cannot be listed fails as one item.
-    pub(crate) async fn run_versions(
         self,
         names: impl Stream<Item = Result<Doomed>> + Send,
         cx: &JobContext,
@@ -74,7 +86,7 @@ impl Remover {
         let mut settled = Vec::with_capacity(batch.len());
         for item in batch {
             settled.push(match item {
-                Ok((path, _)) => {
+                Ok(Doomed { path, .. }) => {
                     let outcome = outcomes.next().unwrap_or(Outcome::Removed);
                     Settled::new(self.target.name(&path), "", outcome)
                 }
@@ -91,17 +103,58 @@ impl Remover {
         }
         match &self.target {
             Place::Store { client, bucket, prefix } => {
-                let key = |(path, version): &Doomed| (format!("{prefix}{path}"), version.clone());
-                let keys: Vec<_> = doomed.iter().map(key).collect();
-                self.remove_keys(client, bucket, &keys, cx).await
+                let stays = self.all_that_stay(client, doomed, cx).await;
+                let goes = doomed.iter().zip(&stays).filter(|(_, stays)| stays.is_none());
+                let keys: Vec<_> =
+                    goes.map(|(d, _)| (format!("{prefix}{}", d.path), d.version.clone())).collect();
+                let mut gone = self.remove_keys(client, bucket, &keys, cx).await.into_iter();
+                let outcome = |stays: Option<Outcome>| {
+                    stays.or_else(|| gone.next()).unwrap_or(Outcome::Removed)
+                };
+                stays.into_iter().map(outcome).collect()
             }
             Place::Disk(_, root) => {
                 let mut outcomes = Vec::with_capacity(doomed.len());
-                for (path, _) in doomed {
-                    outcomes.push(remove_file(root.as_ref(), path).await);
+                for doomed in doomed {
+                    outcomes.push(remove_file(root.as_ref(), doomed).await);
                 }
                 outcomes
             }
+        }
+    }
+
+    /// See [`stays`](Self::stays), for each.
+    async fn all_that_stay(
+        &self,
+        client: &S3Client,
+        doomed: &[Doomed],
+        cx: &JobContext,
+    ) -> Vec<Option<Outcome>> {
+        let looks = futures::stream::iter(doomed.to_vec()).map(|doomed| {
+            let (remover, client, cx) = (self.clone(), client.clone(), cx.clone());
+            async move { remover.stays(&client, &doomed, &cx).await }
+        });
+        looks.buffered(self.engine.options().concurrency).collect().await
+    }
+
+    /// What becomes of an object that is not what was seen any more, by a look just before the removal;
+    /// `None` if it goes.
+    async fn stays(&self, client: &S3Client, doomed: &Doomed, cx: &JobContext) -> Option<Outcome> {
+        let seen = doomed.seen.as_ref()?;
+        let object = match self.target.object(&doomed.path) {
+            Ok(object) => object,
+            Err(e) => return Some(Outcome::Failed(e)),
+        };
+        match compare::look(&self.engine, cx, client, &object).await {
+            Ok(now) if seen.is(&now) => None,
+            Ok(_) => {
+                let what = "it is not what was listed any more: it stays";
+                let e = Error::new(ErrorKind::SourceChanged, Op::Remove, &object, what);
+                Some(Outcome::Failed(e.with_hint("run the command again")))
+            }
+            // Somebody else was faster.
+            Err(e) if e.kind() == ErrorKind::NotFound => Some(Outcome::Removed),
+            Err(e) => Some(Outcome::Failed(e)),
         }
     }
 
@@ -143,12 +196,14 @@ impl Remover {
     }
 }
 
-async fn remove_file(root: Option<&Arc<DestinationRoot>>, path: &RelPath) -> Outcome {
+async fn remove_file(root: Option<&Arc<DestinationRoot>>, doomed: &Doomed) -> Outcome {
+    let path = &doomed.path;
     let Some(root) = root else {
         let what = "its folder was not opened";
         return Outcome::Failed(Error::new(ErrorKind::Io, Op::Remove, path, what));
     };
-    match root.remove(path.clone()).await {
+    let seen = doomed.seen.as_ref().map(|seen| seen.file);
+    match root.remove(path.clone(), seen).await {
         Ok(()) => {
             // Folders that are left with nothing in them go too; one that is not empty stays.
             let _best_effort = root.remove_empty_folders(path.clone()).await;
@@ -156,6 +211,69 @@ async fn remove_file(root: Option<&Arc<DestinationRoot>>, path: &RelPath) -> Out
         }
         Err(e) => Outcome::Failed(e),
     }
+}
+
+/// What a listing showed of something, as far as it tells whether it is still that.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Seen {
+    file: haul_local::Seen,
+    etag: Option<String>,
+}
+
+impl Seen {
+    pub(crate) fn of(entry: &Entry) -> Self {
+        let link = matches!(entry.kind, EntryKind::Symlink(_));
+        let file = haul_local::Seen { link, size: entry.size, modified: entry.modified };
+        Self { file, etag: entry.etag.clone() }
+    }
+
+    /// Whether an object is still what was seen.
+    fn is(&self, now: &ObjectInfo) -> bool {
+        let bare = |etag: &str| etag.trim_matches('"').to_owned();
+        match (&self.etag, &now.etag) {
+            (Some(seen), Some(now)) => bare(seen) == bare(now),
+            _ => self.file.size == now.size && seconds(self.file.modified) == seconds(now.modified),
+        }
+    }
+
+    /// As a note.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let haul_local::Seen { link, size, modified } = self.file;
+        let modified = modified.map_or(i128::MIN, |time| match time.duration_since(UNIX_EPOCH) {
+            Ok(since) => since.as_nanos().cast_signed(),
+            Err(before) => -before.duration().as_nanos().cast_signed(),
+        });
+        let etag =
+            self.etag.as_deref().map_or_else(Vec::new, |etag| [b"=", etag.as_bytes()].concat());
+        [&[u8::from(link)], &size.to_le_bytes()[..], &modified.to_le_bytes(), &etag].concat()
+    }
+
+    /// What a note says, if it can be read.
+    pub(crate) fn from_bytes(note: &[u8]) -> Option<Self> {
+        let (link, rest) = note.split_first()?;
+        let (size, rest) = rest.split_first_chunk()?;
+        let (modified, etag) = rest.split_first_chunk()?;
+        let nanos = i128::from_le_bytes(*modified);
+        let since = duration(nanos.unsigned_abs());
+        let modified = match nanos {
+            i128::MIN => None,
+            0.. => UNIX_EPOCH.checked_add(since),
+            _ => UNIX_EPOCH.checked_sub(since),
+        };
+        let etag = etag.strip_prefix(b"=").map(|etag| String::from_utf8_lossy(etag).into_owned());
+        let file = haul_local::Seen { link: *link != 0, size: u64::from_le_bytes(*size), modified };
+        Some(Self { file, etag })
+    }
+}
+
+fn duration(nanos: u128) -> Duration {
+    let seconds = u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX);
+    Duration::new(seconds, (nanos % 1_000_000_000) as u32) // below 10^9
+}
+
+/// Stores tell a time by the second in one answer and more exactly in another.
+fn seconds(time: Option<SystemTime>) -> Option<u64> {
+    Some(time?.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 impl Haul {
@@ -220,17 +338,17 @@ impl Removing<'_> {
                 let lister = Box::new(S3Lister::new(self.client.clone(), spec));
                 let listing = self.engine.listing(lister, cx);
                 let names = versions_of(listing, whose, rules.clone());
-                remover.clone().run_versions(names, cx).await?;
+                remover.clone().run(names, cx).await?;
             }
             if !matches!(root.kind, Kind::Nothing(_)) {
                 return Ok(());
             }
         }
         let names = picks(self.engine, cx, vec![root], rules).map(|picked| match picked {
-            Picked::Item(pick) => Ok((key_of(&pick), None)),
+            Picked::Item(pick) => Ok(Doomed::named(key_of(&pick), None)),
             Picked::Problem(e) => Err(e),
         });
-        remover.run_versions(names, cx).await
+        remover.run(names, cx).await
     }
 }
 
@@ -317,12 +435,32 @@ fn versions_of(
                     .entries
                     .into_iter()
                     .filter(|e| e.kind != EntryKind::Prefix && whose.means(e, &rules));
-                let named =
-                    |e: Entry| Ok((RelPath::new(format!("{prefix}{}", e.path)), e.version_id));
+                let named = |e: Entry| {
+                    let key = RelPath::new(format!("{prefix}{}", e.path));
+                    Ok(Doomed::named(key, e.version_id))
+                };
                 page.problems.into_iter().map(Err).chain(meant.map(named)).collect()
             }
             Err(e) => vec![Err(e)],
         };
         futures::stream::iter(doomed)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_comes_back_from_its_note() {
+        let at = UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
+        let before = UNIX_EPOCH - Duration::new(5, 1);
+        for (modified, etag) in [(Some(at), Some("abc-2")), (Some(before), Some("")), (None, None)]
+        {
+            let file = haul_local::Seen { link: etag.is_none(), size: 1 << 40, modified };
+            let seen = Seen { file, etag: etag.map(str::to_owned) };
+            assert_eq!(Seen::from_bytes(&seen.to_bytes()), Some(seen));
+        }
+        assert_eq!(Seen::from_bytes(&[1, 2, 3]), None);
+    }
 }

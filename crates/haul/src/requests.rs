@@ -123,6 +123,8 @@ pub struct SyncRequest {
     pub delete: bool,
     /// Remove nothing at all if more than so many would have to go.
     pub max_delete: Option<u64>,
+    /// Remove although something failed. What is at or below what could not be listed stays even so.
+    pub ignore_errors: bool,
     /// Attributes to set; gaps are filled from the source.
     pub attributes: Attributes,
     /// Copies within a store above this size are made in parts.
@@ -150,6 +152,7 @@ impl SyncRequest {
             compare: Compare::default(),
             delete: false,
             max_delete: None,
+            ignore_errors: false,
             attributes: Attributes::default(),
             multipart_copy_above: COPY_OBJECT_LIMIT,
             dedupe: None,

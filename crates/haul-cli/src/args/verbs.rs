@@ -78,6 +78,9 @@ pub(crate) struct SyncArgs {
     /// With --delete: remove nothing at all if more than N would have to go
     #[arg(long, value_name = "N", requires = "delete")]
     pub(crate) max_delete: Option<u64>,
+    /// With --delete: remove although something failed
+    #[arg(long, requires = "delete")]
+    pub(crate) ignore_errors: bool,
     /// Files of one size are the same
     #[arg(long)]
     pub(crate) size_only: bool,

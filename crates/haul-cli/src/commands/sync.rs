@@ -25,6 +25,7 @@ pub(crate) async fn run(args: Box<SyncArgs>, session: &Session) -> anyhow::Resul
     };
     request.delete = args.delete;
     request.max_delete = args.max_delete;
+    request.ignore_errors = args.ignore_errors;
     request.attributes = settings::attributes(&args.object);
     request.multipart_copy_above = args.multipart_copy_threshold.0;
     request.dedupe = settings::dedupe(&args.dedupe)?;

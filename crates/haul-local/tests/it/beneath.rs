@@ -1,12 +1,12 @@
 //! Writing beneath a root: nothing gets out of it, whatever names and links say.
 
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use haul_core::{ErrorKind, RelPath, Result, Target as _};
-use haul_local::{DestinationRoot, Durability, FsyncPolicy, LocalTarget};
+use haul_local::{DestinationRoot, Durability, FsyncPolicy, LocalTarget, Seen};
 
 use crate::kit::{self, tree, write};
 
@@ -84,7 +84,7 @@ async fn links_lead_nowhere() {
         let path = RelPath::new(path);
         for outcome in [
             dest.root.make_symlink(path.clone(), "target", true).await,
-            dest.root.remove(path.clone()).await,
+            dest.root.remove(path.clone(), None).await,
             dest.root.make_folder(path).await,
         ] {
             let error = outcome.unwrap_err();
@@ -138,7 +138,7 @@ async fn hostile_names_are_refused() {
         assert_eq!(error.kind(), ErrorKind::Invalid, "{name:?}: {error}");
         assert!(error.detail().starts_with("no file can be called that: its name "), "{error}");
         assert!(dest.root.make_folder(RelPath::new(name)).await.is_err());
-        assert!(dest.root.remove(RelPath::new(name)).await.is_err());
+        assert!(dest.root.remove(RelPath::new(name), None).await.is_err());
     }
     let error = dest.write("folder/", "1").await.unwrap_err();
     assert!(error.detail().contains("ends with a slash"), "{error}");
@@ -235,19 +235,19 @@ async fn removing() {
         dest.write(path, "").await.unwrap();
     }
     symlink("z", dest.at("l")).unwrap();
-    root.remove(RelPath::new("l")).await.unwrap();
-    root.remove(RelPath::new("a/b/c/1")).await.unwrap();
+    root.remove(RelPath::new("l"), None).await.unwrap();
+    root.remove(RelPath::new("a/b/c/1"), None).await.unwrap();
     root.remove_empty_folders(RelPath::new("a/b/c/1")).await.unwrap();
     assert_eq!(dest.tree(), ["a/", "a/2=", "z="]);
-    let missing = root.remove(RelPath::new("a/b/c/1")).await.unwrap_err();
+    let missing = root.remove(RelPath::new("a/b/c/1"), None).await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
-    let folder = root.remove(RelPath::new("a")).await.unwrap_err();
+    let folder = root.remove(RelPath::new("a"), None).await.unwrap_err();
     assert_eq!(dest.text(&folder), "cannot remove dest/a: it is a folder");
     root.make_folder(RelPath::new("e")).await.unwrap();
-    root.remove(RelPath::new("e/")).await.unwrap();
-    assert!(root.remove(RelPath::new("a/")).await.is_err(), "something is in it");
-    root.remove(RelPath::new("a/2")).await.unwrap();
-    root.remove(RelPath::new("z")).await.unwrap();
+    root.remove(RelPath::new("e/"), None).await.unwrap();
+    assert!(root.remove(RelPath::new("a/"), None).await.is_err(), "something is in it");
+    root.remove(RelPath::new("a/2"), None).await.unwrap();
+    root.remove(RelPath::new("z"), None).await.unwrap();
     root.remove_empty_folders(RelPath::new("a/2")).await.unwrap();
     root.remove_empty_folders(RelPath::new("z")).await.unwrap();
     assert!(dest.tree().is_empty());
@@ -267,4 +267,42 @@ async fn the_root_must_be_a_folder() {
     let made = DestinationRoot::open(dir.path().join("x/y"), true).await.unwrap();
     assert_eq!(made.path(), dir.path().join("x/y"));
     assert!(made.path().is_dir());
+}
+
+fn seen(path: &Path) -> Seen {
+    let there = path.symlink_metadata().unwrap();
+    let size = if there.is_symlink() { 0 } else { there.len() };
+    Seen { link: there.is_symlink(), size, modified: there.modified().ok() }
+}
+
+/// What is removed for what was listed is what was listed, or it stays.
+#[tokio::test]
+async fn removing_what_was_seen() {
+    let dest = Dest::new(FsyncPolicy::Never).await;
+    std::fs::write(dest.at("f"), "old").unwrap();
+    std::fs::hard_link(dest.at("f"), dest.at("g")).unwrap();
+    symlink("z", dest.at("l")).unwrap();
+    let (file, link) = (seen(&dest.at("f")), seen(&dest.at("l")));
+    for (name, seen) in [("f", link), ("l", file), ("f", Seen { size: 4, ..file })] {
+        let e = dest.root.remove(RelPath::new(name), Some(seen)).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::SourceChanged, "{name}");
+    }
+    // Removing one name of a file does not make another of the other one.
+    for (name, seen) in [("f", file), ("g", file), ("l", link)] {
+        dest.root.remove(RelPath::new(name), Some(seen)).await.unwrap();
+    }
+    assert_eq!(dest.tree(), [""; 0]);
+}
+
+/// F.11: what this job has put there is not removed under the name that the folder takes for its own.
+#[tokio::test]
+async fn what_was_just_put_there_is_not_removed_under_another_spelling() {
+    let dest = Dest::new(FsyncPolicy::Never).await;
+    // A name that does not tell whether the folder folds, and a second name for what it names.
+    dest.write("1", "new").await.unwrap();
+    std::fs::hard_link(dest.at("1"), dest.at("2")).unwrap();
+    let there = seen(&dest.at("2"));
+    let e = dest.root.remove(RelPath::new("2"), Some(there)).await.unwrap_err();
+    assert!(e.detail().contains("just put there"), "{e}");
+    assert_eq!(dest.tree(), ["1=new", "2=new"]);
 }

@@ -191,6 +191,19 @@ async fn what_is_no_file_is_a_problem_and_the_walk_goes_on() {
     );
 }
 
+/// A.16: where something is that could not be listed is told, and whether there may be more below it.
+#[tokio::test]
+async fn what_was_not_seen_has_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), &["a/f", "z"]);
+    symlink("nowhere", dir.path().join("dangling")).unwrap();
+    symlink(".", dir.path().join("a/self")).unwrap();
+    let mut walker = Walker::new(dir.path().to_owned(), with(Symlinks::Follow));
+    let page = walker.next_page().await.unwrap().unwrap();
+    assert_eq!(page.unseen, ["a/self/", "dangling"].map(RelPath::new));
+    assert_eq!((page.problems.len(), page.entries.len()), (2, 2));
+}
+
 #[tokio::test]
 async fn a_folder_that_may_not_be_read_is_a_problem() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -3,7 +3,7 @@
 //! Owns the rules by which a pair is left alone: what the listings alone tell, and what a closer look
 //! at times and contents tells.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use haul_core::handle::JobContext;
 use haul_core::{Difference, Entry, EntryKind, Outcome, RelPath, Result, Settled, Verified};
@@ -44,31 +44,27 @@ impl Pairs {
         }
     }
 
+    /// A disk keeps the time of what was copied to it, so only the same time is the same. A store has
+    /// the time of the upload in its listing, and the file's own only for those who ask.
     fn glance_at_times(&self, source: &Entry, dest: &Entry) -> Glance {
         let inner = &*self.0;
-        let not_older = match (source.modified, dest.modified) {
-            // The same second, for a store that knows only seconds, decides nothing: a file may have
-            // been edited in the second in which it was uploaded.
-            (Some(source), Some(dest)) if matches!(inner.to(), Place::Store { .. }) => {
-                dest > truncated(source, dest) || dest == source
-            }
-            (Some(source), Some(dest)) => dest >= truncated(source, dest),
-            _ => false,
-        };
+        let equal = || equal_times(source.modified, dest.modified);
         match (&inner.from, inner.to()) {
-            _ if not_older => Glance::Same,
-            (Place::Store { .. }, Place::Store { .. }) => {
-                let verdict = compare::etags(source.etag.as_deref(), dest.etag.as_deref());
-                match verdict {
-                    Some(Verdict::Same(_)) => Glance::Same,
+            (_, Place::Disk(..)) if equal() => Glance::Same,
+            (Place::Disk(..), Place::Disk(..)) => Glance::Differs,
+            (Place::Disk(..), Place::Store { .. }) if uploaded_since(source, dest) => Glance::Same,
+            // The object may carry the file's own time.
+            (Place::Disk(..), _) | (_, Place::Disk(..)) => Glance::Look,
+            (Place::Store { client: a, .. }, Place::Store { client: b, .. }) => {
+                let not_older =
+                    source.modified.zip(dest.modified).is_some_and(|(s, d)| later(d, s));
+                let etags = ((a, source.etag.as_deref()), (b, dest.etag.as_deref()));
+                match compare::etags(etags.0, etags.1) {
+                    Verdict::Same(_) => Glance::Same,
+                    _ if not_older => Glance::Same,
                     _ => Glance::Differs,
                 }
             }
-            // The object may carry the file's own time, older than the upload.
-            (Place::Disk(..), Place::Store { .. }) | (Place::Store { .. }, Place::Disk(..)) => {
-                Glance::Look
-            }
-            (Place::Disk(..), Place::Disk(..)) => Glance::Differs,
         }
     }
 
@@ -129,10 +125,10 @@ impl Pairs {
                         let theirs = (client, object, &info);
                         compare::file_with_object(inner.engine(), cx, &path, theirs).await
                     }
-                    Place::Store { client, .. } => {
+                    Place::Store { client: theirs, .. } => {
                         let other = inner.to().object(&pick.to)?;
-                        let other = compare::look(inner.engine(), cx, client, &other).await?;
-                        Ok(compare::objects(&info, &other))
+                        let other = compare::look(inner.engine(), cx, theirs, &other).await?;
+                        Ok(compare::objects((client, &info), (theirs, &other)))
                     }
                 }
             }
@@ -143,18 +139,18 @@ impl Pairs {
     /// One pair of a comparison.
     pub(super) async fn check(self, step: Step, cx: JobContext) -> Settled {
         let inner = &*self.0;
-        let path = match &step {
-            Step::Source(e) | Step::Dest(e) | Step::Both(e, _) => e.path.clone(),
-            Step::Unlisted(e) => RelPath::new(e.location()),
-        };
+        let path = step.path().cloned().unwrap_or_else(|| RelPath::new(""));
         let (from, to) = (inner.from.origin(&path).to_string(), inner.to().name(&path));
         let outcome = match step {
-            Step::Source(_) => Outcome::Differs(Difference::MissingAtDestination),
+            Step::Source(_) | Step::SourceNear(_) => {
+                Outcome::Differs(Difference::MissingAtDestination)
+            }
             Step::Dest(_) => Outcome::Differs(Difference::MissingAtSource),
-            Step::Unlisted(e) => Outcome::Failed(e),
+            Step::Unlisted(e) | Step::Hidden(e) => Outcome::Failed(e),
             Step::Both(source, dest) => match self.check_both(source, &dest, &cx).await {
                 Ok(Verdict::Same(by)) => Outcome::Same(by),
                 Ok(Verdict::Differs(how)) => Outcome::Differs(how),
+                Ok(Verdict::Unknown) => Outcome::Unknown,
                 Err(e) => Outcome::Failed(e),
             },
         };
@@ -175,8 +171,13 @@ impl Pairs {
         if inner.compare == Compare::Size || source.size == 0 {
             return Ok(Verdict::Same(Verified::Size));
         }
-        if let Some(verdict) = compare::etags(source.etag.as_deref(), dest.etag.as_deref()) {
-            return Ok(verdict);
+        // Where the listings tell no more, or that they differ, a HEAD of each may tell a checksum.
+        if let (Place::Store { client: a, .. }, Place::Store { client: b, .. }) =
+            (&inner.from, inner.to())
+            && let same @ Verdict::Same(_) =
+                compare::etags((a, source.etag.as_deref()), (b, dest.etag.as_deref()))
+        {
+            return Ok(same);
         }
         let pick = Pick {
             from: inner.from.origin(&source.path),
@@ -188,14 +189,34 @@ impl Pairs {
     }
 }
 
-/// The source's time in the resolution of the destination's: file systems and stores that keep whole
-/// seconds must not look older for it.
-fn truncated(source: SystemTime, dest: SystemTime) -> SystemTime {
-    let since = |t: SystemTime| t.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    if since(dest).subsec_nanos() == 0 {
-        return SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(since(source).as_secs());
-    }
-    source
+/// Whether an object is newer than anything that was done to the file, by what the listings tell. The
+/// same second, for a store that knows only seconds, decides nothing about an edit: a file may have
+/// been edited in the second in which it was uploaded. That somebody gave the file another time, or put
+/// another file in its place, shows in a time that cannot be set.
+fn uploaded_since(file: &Entry, object: &Entry) -> bool {
+    let (Some(modified), Some(uploaded)) = (file.modified, object.modified) else { return false };
+    let edited_before = uploaded > truncated(modified, uploaded) || uploaded == modified;
+    edited_before && file.changed.is_none_or(|changed| later(uploaded, changed))
+}
+
+/// Whether `a` is not before `b`, in the resolution of `a`.
+fn later(a: SystemTime, b: SystemTime) -> bool {
+    a >= truncated(b, a)
+}
+
+/// What clocks of file systems and stores count in, in nanoseconds, the coarsest first: seconds, exFAT,
+/// milliseconds, NFS servers, NTFS.
+const TICKS: [u32; 5] = [1_000_000_000, 10_000_000, 1_000_000, 1_000, 100];
+
+/// A time in the resolution of another: file systems and stores that keep whole seconds must not look
+/// older for it.
+fn truncated(time: SystemTime, like: SystemTime) -> SystemTime {
+    let since = |t: SystemTime| t.duration_since(SystemTime::UNIX_EPOCH).ok();
+    let (Some(of), Some(told)) = (since(time), since(like)) else { return time };
+    let divides = |tick: &&u32| told.subsec_nanos().is_multiple_of(**tick);
+    let Some(tick) = TICKS.iter().find(divides) else { return time };
+    let nanos = of.subsec_nanos();
+    SystemTime::UNIX_EPOCH + Duration::new(of.as_secs(), nanos - nanos % tick)
 }
 
 /// Whether two times are the same, in the resolution of the coarser one.
@@ -207,7 +228,6 @@ fn equal_times(a: Option<SystemTime>, b: Option<SystemTime>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn times_are_compared_in_the_coarser_resolution() {
@@ -217,5 +237,24 @@ mod tests {
         assert!(equal_times(Some(at(5, 0)), Some(at(5, 7))));
         assert!(!equal_times(Some(at(5, 1)), Some(at(5, 7))));
         assert!(!equal_times(None, Some(at(5, 7))));
+        assert!(equal_times(Some(at(5, 123_456_789)), Some(at(5, 123_456_700))), "NTFS");
+        assert!(equal_times(Some(at(5, 123_456_789)), Some(at(5, 120_000_000))), "exFAT");
+        assert!(!equal_times(Some(at(5, 123_456_789)), Some(at(5, 110_000_000))));
+        assert!(!equal_times(Some(at(4, 999_999_999)), Some(at(5, 0))));
+        let before = |s| SystemTime::UNIX_EPOCH.checked_sub(Duration::from_secs(s));
+        assert!(!equal_times(before(5), before(6)) && equal_times(before(5), before(5)));
+    }
+
+    /// A.26: the time that a file says it has is not the only one that counts.
+    #[test]
+    fn a_file_that_was_given_an_old_time_after_the_upload_is_looked_at() {
+        let at = |s| Some(SystemTime::UNIX_EPOCH + Duration::new(s, 5));
+        let file = |modified, changed| Entry { modified, changed, ..Entry::file("f", 1) };
+        let second = |s| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(s));
+        let object = Entry { modified: second(100), ..Entry::file("f", 1) };
+        assert!(uploaded_since(&file(at(50), at(100)), &object), "the second of the upload");
+        assert!(!uploaded_since(&file(at(50), at(101)), &object), "another file, or another time");
+        assert!(!uploaded_since(&file(at(100), at(100)), &object), "edited in that second");
+        assert!(!uploaded_since(&file(at(101), at(101)), &object), "edited since");
     }
 }

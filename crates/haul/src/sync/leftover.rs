@@ -1,40 +1,172 @@
 //! What only the destination has: `sync --delete`.
 //!
-//! Owns the list of it, and the rules under which it is removed: after everything else, and only when
-//! all of both sides was seen.
+//! Owns the list of it, and the rules under which it is removed: after everything else, and all or
+//! nothing. Must never let anything go after an item that failed, for a source that has nothing in it,
+//! or where a listing was not whole; nor what is not what was listed any more.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use futures::stream::StreamExt as _;
 use haul_core::handle::JobContext;
-use haul_core::{Error, ErrorKind, Op, Result};
+use haul_core::{Entry, EntryKind, Error, ErrorKind, Op, RelPath, Result};
 
 use super::Pairs;
+use super::veil::{Veil, covers};
 use crate::SyncRequest;
 use crate::place::Place;
-use crate::remove::Remover;
+use crate::remove::{Doomed, Remover, Seen};
 use crate::spill::Spill;
 
 /// What is to be removed at the end, and whether it may be.
 pub(super) struct Plan {
     pub(super) delete: bool,
-    pub(super) removals: std::sync::Mutex<Spill>,
-    pub(super) count: AtomicU64,
-    /// Whether a part of either side was not seen.
-    pub(super) unseen: AtomicBool,
-    /// Whether the source has anything at all.
-    pub(super) found: Arc<AtomicBool>,
+    removals: Mutex<Spill>,
+    count: AtomicU64,
+    /// Whether a listing ended early.
+    cut_short: AtomicBool,
+    /// Whether the source has any file that is meant.
+    found: AtomicBool,
+    pub(super) source: Veil,
+    pub(super) dest: Veil,
+    way: Mutex<Way>,
+}
+
+/// Files where folders have to be, and the other way round.
+#[derive(Default)]
+struct Way {
+    /// Files that only the destination has, whose names what comes next begins with.
+    ahead: Vec<RelPath>,
+    /// What stands in the way and goes at the end, without slashes.
+    blocked: BTreeSet<Vec<u8>>,
 }
 
 impl Plan {
-    pub(super) fn new(request: &SyncRequest) -> Self {
+    pub(super) fn new(delete: bool) -> Self {
         Self {
-            delete: request.delete,
-            removals: std::sync::Mutex::new(Spill::new()),
+            delete,
+            removals: Mutex::new(Spill::new()),
             count: AtomicU64::new(0),
-            unseen: AtomicBool::new(false),
-            found: Arc::default(),
+            cut_short: AtomicBool::new(false),
+            found: AtomicBool::new(false),
+            source: Veil::default(),
+            dest: Veil::default(),
+            way: Mutex::default(),
         }
+    }
+
+    /// The source has this. Only files and links count: a tree of empty folders may be all that is
+    /// left of what was mounted there.
+    pub(super) fn found(&self, source: &Entry) {
+        if source.kind != EntryKind::Folder {
+            self.found.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A listing is not whole.
+    pub(super) fn cut_short(&self) {
+        self.cut_short.store(true, Ordering::Relaxed);
+    }
+
+    /// Only the destination has this.
+    pub(super) fn doom(&self, dest: &Entry) -> Result<()> {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if dest.kind != EntryKind::Folder {
+            let mut way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
+            way.pass(&dest.path);
+            way.ahead.push(dest.path.clone());
+        }
+        let note = Seen::of(dest).to_bytes();
+        let kept = self.removals.lock().map(|mut spill| spill.push(&dest.path, &note));
+        if matches!(kept, Ok(Ok(()))) {
+            return Ok(());
+        }
+        self.cut_short();
+        let what = "what is to be removed cannot be written down";
+        Err(Error::new(ErrorKind::Io, Op::Remove, &dest.path, what))
+    }
+
+    /// Whether a file that goes at the end is where the source has a folder with this in it: it is
+    /// copied after that.
+    pub(super) fn waits(&self, source: &Entry) -> bool {
+        let mut way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
+        way.pass(&source.path);
+        let name = source.path.as_bytes();
+        let above = |file: &&RelPath| name.get(file.as_bytes().len()) == Some(&b'/');
+        let Some(file) = way.ahead.iter().find(above).map(|file| file.as_bytes().to_vec()) else {
+            return false;
+        };
+        way.blocked.insert(file);
+        true
+    }
+
+    /// A folder is where the source has this file: it is copied once that is gone.
+    pub(super) fn block(&self, source: &Entry) {
+        let mut way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
+        way.blocked.insert(source.path.as_bytes().to_vec());
+    }
+
+    /// What waits for removals: paths at and below which the destination had something else.
+    pub(super) fn blocked(&self) -> Blocked {
+        let way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
+        Blocked(way.blocked.clone())
+    }
+
+    /// Says why nothing may be removed.
+    fn refuse(&self, request: &SyncRequest, failed: u64) -> Result<()> {
+        let count = self.count.load(Ordering::Relaxed);
+        let refuse = |kind, why: String, hint: &str| {
+            let what = format!("nothing was removed{why}");
+            Err(Error::new(kind, Op::Remove, &request.to, what).with_hint(hint))
+        };
+        let cut_short = self.cut_short.load(Ordering::Relaxed);
+        let unseen = !self.source.is_open() || !self.dest.is_open();
+        let closed = self.source.is_closed() || self.dest.is_closed();
+        if cut_short || closed || unseen && !request.ignore_errors {
+            let why = ", because not everything could be listed".to_owned();
+            return refuse(ErrorKind::Io, why, "what was not seen might be taken for gone");
+        }
+        if failed > 0 && !request.ignore_errors {
+            let why = format!(", because {failed} failed");
+            return refuse(
+                ErrorKind::Io,
+                why,
+                "run it again; --ignore-errors removes all the same",
+            );
+        }
+        if request.max_delete.is_none() && !self.found.load(Ordering::Relaxed) {
+            let why = format!(": {} has nothing in it that is meant", request.from);
+            let hint =
+                "is it spelled right, and mounted? --max-delete N removes up to N all the same";
+            return refuse(ErrorKind::Invalid, why, hint);
+        }
+        if request.max_delete.is_some_and(|most| count > most) {
+            let why = format!(": {count} would have to go");
+            return refuse(ErrorKind::Invalid, why, "look with --dry-run, or raise --max-delete");
+        }
+        Ok(())
+    }
+}
+
+impl Way {
+    /// Forgets the files whose names what comes now does not begin with.
+    fn pass(&mut self, now: &RelPath) {
+        let begins = |file: &RelPath| now.as_bytes().starts_with(file.as_bytes());
+        while self.ahead.pop_if(|file| !begins(file)).is_some() {}
+    }
+}
+
+/// Paths at and below which the destination had something else.
+pub(super) struct Blocked(BTreeSet<Vec<u8>>);
+
+impl Blocked {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn holds(&self, path: &RelPath) -> bool {
+        covers(&self.0, path)
     }
 }
 
@@ -46,35 +178,34 @@ impl Pairs {
         request: &SyncRequest,
         cx: &JobContext,
     ) -> Result<()> {
-        let count = plan.count.load(Ordering::Relaxed);
-        if !plan.delete || count == 0 {
+        if !plan.delete || plan.count.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
-        let refuse = |kind, what: String, hint: &str| {
-            Err(Error::new(kind, Op::Remove, &request.to, what).with_hint(hint))
-        };
-        if plan.unseen.load(Ordering::Relaxed) {
-            let what = "nothing was removed, because not everything could be listed".to_owned();
-            return refuse(ErrorKind::Io, what, "what was not seen might be taken for gone");
-        }
-        // A prefix that does not exist looks like an empty one.
-        let nameable = matches!(&self.0.from, Place::Store { prefix, .. } if !prefix.is_empty());
-        if nameable && request.max_delete.is_none() && !plan.found.load(Ordering::Relaxed) {
-            let what = format!("nothing was removed: {} has nothing in it", request.from);
-            let hint = "is it spelled right? --max-delete N removes up to N all the same";
-            return refuse(ErrorKind::Invalid, what, hint);
-        }
-        if request.max_delete.is_some_and(|most| count > most) {
-            let what = format!("nothing was removed: {count} would have to go");
-            return refuse(ErrorKind::Invalid, what, "look with --dry-run, or raise --max-delete");
-        }
+        plan.refuse(request, cx.tally.snapshot().failed)?;
         let removals = {
-            let mut spill = plan.removals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut spill = plan.removals.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *spill, Spill::new())
         };
         let inner = &*self.0;
         let dry_run = inner.mover.0.how.dry_run;
         let remover = Remover::new(inner.engine(), inner.to().clone(), dry_run);
-        remover.run(removals.into_stream()?, cx).await
+        let (source, dest) = (plan.source.clone(), plan.dest.clone());
+        let doomed = removals.into_stream()?.filter_map(move |noted| {
+            std::future::ready(match noted {
+                // Nobody knows what the source has there.
+                Ok((path, _)) if source.hides(&path) || dest.hides(&path) => None,
+                Ok((path, note)) => Some(Ok(Doomed::if_still(path, Seen::from_bytes(&note)))),
+                Err(e) => Some(Err(e)),
+            })
+        });
+        remover.run(doomed, cx).await
+    }
+
+    /// Whether a folder of the destination is where a file is to be.
+    pub(super) async fn folder_in_the_way(&self, file: &Entry) -> bool {
+        let Place::Disk(root, _) = self.0.to() else { return false };
+        let path = root.join(file.path.as_os_str());
+        let look = move || std::fs::symlink_metadata(path).is_ok_and(|m| m.is_dir());
+        tokio::task::spawn_blocking(look).await.unwrap_or(false)
     }
 }

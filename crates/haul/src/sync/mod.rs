@@ -1,32 +1,34 @@
 //! Making one tree like another, and telling how they differ: `sync` and `check`.
 //!
-//! Owns the decision for each pair. Nothing is removed before everything else is done, nor when the
-//! source could not be listed to its end: what was not seen must never be taken for gone.
+//! Owns the decision for each pair. Nothing is removed before everything else is done, but for what
+//! stands in the way: that is removed first, under the same rules. What was not seen must never be taken
+//! for gone.
 
 mod evidence;
 mod leftover;
+mod veil;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::stream::{self, Stream, StreamExt as _};
 use haul_core::handle::JobContext;
 use haul_core::many::Item;
 use haul_core::{
-    Engine, Entry, EntryKind, Error, ErrorKind, Location, Op, Outcome, Result, Settled, Skip,
-    Summary, TransferHandle,
+    Engine, Entry, EntryKind, Error, ErrorKind, Event, Location, Op, Outcome, Result, Settled,
+    Skip, Summary, TransferHandle,
 };
 use haul_local::{Symlinks, WalkOptions};
 
 use self::evidence::Glance;
 use self::leftover::Plan;
+pub(crate) use self::veil::Veil;
 use crate::compare::Verdict;
 use crate::join::{Join, Side, Step};
 use crate::mover::{How, Mover};
 use crate::picks::{Pick, Rules};
 use crate::place::Place;
-use crate::tree::{Task, contains, counted, done, summary};
+use crate::tree::{JobCount, Task, contains, counted, done, summary};
 use crate::{Compare, Haul, Selection, SyncRequest};
 
 /// One pair to work on.
@@ -62,22 +64,18 @@ impl Haul {
         let engine = self.engine.clone();
         Ok(TransferHandle::start(&self.cancel, |cx| async move {
             let started = Instant::now();
-            let plan = Arc::new(Plan::new(&request));
-            let steps = pairs.steps(&cx, &request, Arc::clone(&plan.found));
-            let items = {
-                let (pairs, plan, cx) = (pairs.clone(), Arc::clone(&plan), cx.clone());
-                steps.filter_map(move |step| std::future::ready(pairs.decide(step, &plan, &cx)))
-            };
-            let (items, jobs) = jobs.settle(counted(items, &cx)).await;
-            let work = {
-                let pairs = pairs.clone();
-                move |task, cx| {
-                    let pairs = pairs.clone();
-                    async move { vec![done(task, |pair| pairs.settle(pair, cx)).await] }
-                }
-            };
-            engine.many(jobs, &cx, items, work).await?;
-            pairs.remove(&plan, &request, &cx).await?;
+            let plan = Arc::new(Plan::new(request.delete));
+            let job = SyncJob { engine, pairs, request, jobs };
+            job.round(&cx, &plan, |_| true).await?;
+            let removed = job.pairs.remove(&plan, &job.request, &cx).await;
+            let blocked = plan.blocked();
+            if !blocked.is_empty() {
+                // What was in the way is gone; or it is not, and then each says so.
+                let plan = Arc::new(Plan::new(false));
+                job.round(&cx, &plan, move |step| step.path().is_some_and(|p| blocked.holds(p)))
+                    .await?;
+            }
+            removed?;
             Ok(summary(&cx, started))
         }))
     }
@@ -91,10 +89,16 @@ impl Haul {
         Ok(TransferHandle::start(&self.cancel, |cx| async move {
             let started = Instant::now();
             let one_way = request.one_way;
-            let items = pairs.steps(&cx, &request, Arc::default()).filter_map(move |step| {
+            let (source, dest) = (Veil::default(), Veil::default());
+            let steps = pairs.steps(&cx, &request, (source.clone(), dest.clone()));
+            let items = steps.filter_map(move |step| {
                 std::future::ready(match step {
-                    Ok(Step::Unlisted(e)) | Err(e) => Some(Item::one(0, Task::Failed(e))),
-                    Ok(Step::Dest(_)) if one_way => None,
+                    Ok(Step::Unlisted(e) | Step::Hidden(e)) | Err(e) => {
+                        Some(Item::one(0, Task::Failed(e)))
+                    }
+                    // Nobody knows whether it is missing.
+                    Ok(Step::Source(e) | Step::SourceNear(e)) if dest.hides(&e.path) => None,
+                    Ok(Step::Dest(e)) if one_way || source.hides(&e.path) => None,
                     Ok(step) => Some(Item::one(0, Task::Do(step))),
                 })
             });
@@ -132,6 +136,39 @@ impl Haul {
     }
 }
 
+/// A sync under way.
+struct SyncJob {
+    engine: Engine,
+    pairs: Pairs,
+    request: SyncRequest,
+    jobs: JobCount,
+}
+
+impl SyncJob {
+    /// Merges both sides once, and brings over what is `meant` and has to be.
+    async fn round(
+        &self,
+        cx: &JobContext,
+        plan: &Arc<Plan>,
+        meant: impl Fn(&Step) -> bool + Send + Sync,
+    ) -> Result<()> {
+        let veils = (plan.source.clone(), plan.dest.clone());
+        let steps = self.pairs.steps(cx, &self.request, veils);
+        let steps = steps.filter(|step| std::future::ready(step.as_ref().map_or(true, &meant)));
+        let items =
+            steps.filter_map(|step| self.pairs.clone().decide(step, Arc::clone(plan), cx.clone()));
+        let (items, jobs) = self.jobs.settle(counted(items, cx)).await;
+        let work = {
+            let pairs = self.pairs.clone();
+            move |task, cx| {
+                let pairs = pairs.clone();
+                async move { vec![done(task, |pair| pairs.settle(pair, cx)).await] }
+            }
+        };
+        self.engine.many(jobs, cx, items, work).await
+    }
+}
+
 impl PairsInner {
     fn to(&self) -> &Place {
         &self.mover.0.to
@@ -148,7 +185,7 @@ impl Pairs {
         &self,
         cx: &JobContext,
         request: &SyncRequest,
-        anything: Arc<AtomicBool>,
+        (of_source, of_dest): (Veil, Veil),
     ) -> impl Stream<Item = Result<Step>> + Send + use<> {
         let inner = &*self.0;
         let to_disk = matches!(inner.to(), Place::Disk(..));
@@ -162,9 +199,10 @@ impl Pairs {
             walk
         };
         let from = inner.from.listing(inner.engine(), cx, walk(request.symlinks));
-        let from = Side::new(from, false).telling(anything);
+        let from = Side::new(from, false, of_source);
         // Links at the destination are what they are: never a way out of it.
-        let dest = Side::new(inner.to().listing(inner.engine(), cx, walk(Symlinks::Keep)), to_disk);
+        let dest = inner.to().listing(inner.engine(), cx, walk(Symlinks::Keep));
+        let dest = Side::new(dest, to_disk, of_dest);
         let join = Join::new(from, dest, request.filter.clone(), request.shard);
         let folders = to_disk || request.empty_folders;
         let steps = stream::unfold(Some(join), |join| async move {
@@ -178,16 +216,38 @@ impl Pairs {
         steps.filter(move |step| {
             let marker = |e: &Entry| e.kind == EntryKind::Folder && !folders;
             std::future::ready(match step {
-                Ok(Step::Source(e) | Step::Dest(e) | Step::Both(e, _)) => !marker(e),
+                Ok(Step::Source(e) | Step::SourceNear(e) | Step::Dest(e) | Step::Both(e, _)) => {
+                    !marker(e)
+                }
                 _ => true,
             })
         })
     }
 
     /// What is to be done about one step of the merge.
-    fn decide(&self, step: Result<Step>, plan: &Plan, cx: &JobContext) -> Option<Item<Task<Pair>>> {
+    async fn decide(
+        self,
+        step: Result<Step>,
+        plan: Arc<Plan>,
+        cx: JobContext,
+    ) -> Option<Item<Task<Pair>>> {
+        let failed = |e| Some(Item::one(0, Task::Failed(e)));
+        if let Ok(Step::Source(e) | Step::SourceNear(e) | Step::Both(e, _)) = &step {
+            plan.found(e);
+        }
         let pair = match step {
-            Ok(Step::Source(source)) => Pair { source, dest: None },
+            Ok(Step::Source(source) | Step::SourceNear(source))
+                if plan.delete && self.to_disk() && plan.waits(&source) =>
+            {
+                return None;
+            }
+            Ok(Step::SourceNear(source))
+                if plan.delete && self.folder_in_the_way(&source).await =>
+            {
+                plan.block(&source);
+                return None;
+            }
+            Ok(Step::Source(source) | Step::SourceNear(source)) => Pair { source, dest: None },
             Ok(Step::Both(source, dest)) => match self.glance(&source, &dest) {
                 Glance::Same => {
                     cx.tally.skip(1);
@@ -196,25 +256,26 @@ impl Pairs {
                 Glance::Differs => Pair { source, dest: None },
                 Glance::Look => Pair { source, dest: Some(dest) },
             },
-            Ok(Step::Dest(dest)) => {
-                if plan.delete {
-                    plan.count.fetch_add(1, Ordering::Relaxed);
-                    let kept = plan.removals.lock().map(|mut spill| spill.push(&dest.path));
-                    if !matches!(kept, Ok(Ok(()))) {
-                        plan.unseen.store(true, Ordering::Relaxed);
-                        let what = "what is to be removed cannot be written down";
-                        let e = Error::new(ErrorKind::Io, Op::Remove, &dest.path, what);
-                        return Some(Item::one(0, Task::Failed(e)));
-                    }
-                }
+            Ok(Step::Dest(dest)) if plan.delete => return failed(plan.doom(&dest).err()?),
+            Ok(Step::Dest(_)) => return None,
+            // What is there cannot be removed, so the two will not be alike; otherwise nothing depends
+            // on it.
+            Ok(Step::Hidden(e)) if plan.delete => return failed(e),
+            Ok(Step::Hidden(e)) => {
+                cx.events.send(Event::Note { text: e.to_string() });
                 return None;
             }
-            Ok(Step::Unlisted(e)) | Err(e) => {
-                plan.unseen.store(true, Ordering::Relaxed);
-                return Some(Item::one(0, Task::Failed(e)));
+            Ok(Step::Unlisted(e)) => return failed(e),
+            Err(e) => {
+                plan.cut_short();
+                return failed(e);
             }
         };
         Some(Item::one(pair.source.size, Task::Do(pair)))
+    }
+
+    fn to_disk(&self) -> bool {
+        matches!(self.0.to(), Place::Disk(..))
     }
 
     /// Works on one pair.
@@ -234,7 +295,8 @@ impl Pairs {
             };
             let outcome = match looked {
                 Ok(Verdict::Same(by)) => Some(Outcome::Skipped(Skip::Same(by))),
-                Ok(Verdict::Differs(_)) => None,
+                // What is not shown to be the same is copied.
+                Ok(Verdict::Differs(_) | Verdict::Unknown) => None,
                 Err(e) => Some(Outcome::Failed(e)),
             };
             if let Some(outcome) = outcome {

@@ -253,21 +253,57 @@ async fn a_changed_file_is_read_again() {
     kit.assert_alike("q/", "in");
 }
 
-/// A damaged index is an error with the way out, and nothing is written; nor is it removed.
+/// A.22: an index that cannot be used costs a note with the way out, never a file; nor is it removed.
 #[tokio::test]
-async fn a_damaged_index_is_a_clear_error() {
+async fn an_index_that_cannot_be_used_costs_a_note() {
     let kit = Kit::new().await;
-    kit.write("in/f", b"content");
+    for i in 0..3 {
+        kit.write(&format!("in/{i}"), b"content");
+    }
     kit.write("index", &[b'x'; 5000]);
-    let many = copy(&kit, "in", "p").await;
-    let said = match &many.result {
-        Ok(_) => many.failures(),
-        Err(e) => vec![crate::kit::words(e)],
-    };
-    assert!(said[0].contains("index") && said[0].contains("remove the file"), "{said:?}");
-    assert!(many.result.is_err() || many.summary().failed == 1);
-    assert!(kit.keys().is_empty());
+    kit.write("file", b"");
+    for (index, to) in [("index", "p"), ("file/index", "q"), (".", "r")] {
+        let request = with(tree(&kit, "in", to), |r| r.dedupe = Some(kit.path(index)));
+        let mut job = Box::pin(kit.haul.copy_tree(request)).await.unwrap();
+        let mut events = job.take_events().unwrap();
+        let listening = async {
+            let mut notes = Vec::new();
+            while let Some(event) = events.recv().await {
+                if let haul::Event::Note { text } = event {
+                    notes.push(text);
+                }
+            }
+            notes
+        };
+        let (result, notes) = futures::join!(job, listening);
+        let sum = result.unwrap();
+        assert_eq!((sum.copied, sum.failed), (3, 0), "{index}");
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains("going on without the index"), "{notes:?}");
+        kit.assert_alike(&format!("{to}/"), "in");
+    }
     assert_eq!(std::fs::read(kit.path("index")).unwrap(), [b'x'; 5000]);
+}
+
+/// A.3, F.2: a file that is edited between the look at it and its upload: the index does not learn that
+/// the old content is where the new one is.
+#[tokio::test]
+async fn an_edit_before_the_upload_is_not_recorded() {
+    let kit = Kit::new().await;
+    kit.write("in/live", b"OLD content");
+    kit.write("first/twin", b"OLD content");
+    // The index knows the content; the look at the object is when the file is edited, and the object is
+    // another by then: so the file is uploaded, with its new bytes.
+    copy(&kit, "first", "p").await.summary();
+    kit.put("p/twin", b"other bytes");
+    let live = kit.path("in/live");
+    let edit = Fault::hook(move |_| std::fs::write(&live, b"NEW content").unwrap());
+    kit.server.faults().add(Rule::on(Op::HeadObject).key("p/twin").then(edit));
+    assert_eq!(copy(&kit, "in", "p").await.counts(), (1, 0, 0, 0));
+    assert_eq!(kit.bytes("p/live"), b"NEW content");
+    kit.server.faults().clear();
+    assert_eq!(copy(&kit, "first", "q").await.counts(), (1, 0, 0, 0));
+    assert_eq!(kit.bytes("q/twin"), b"OLD content");
 }
 
 /// A dry run looks nothing up and writes nothing, the index least of all.

@@ -32,5 +32,6 @@ mod streams;
 mod sync;
 mod sync_compare;
 mod sync_delete;
+mod sync_guards;
 mod trees;
 mod web;
