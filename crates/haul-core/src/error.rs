@@ -64,6 +64,9 @@ pub enum Retry {
     Backoff,
     /// After this long, because the server said so (`Retry-After`).
     After(Duration),
+    /// After this long, as often as it takes: nothing failed. The other side works on it, and says so
+    /// each time.
+    Wait(Duration),
 }
 
 /// What was being done when an error happened.

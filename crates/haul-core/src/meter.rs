@@ -52,11 +52,12 @@ impl Meter {
 
     /// Adds to the bytes to move, as a listing finds them.
     pub fn add_total(&self, bytes: u64) {
-        // One writer, the lister: nothing is lost between the two.
-        let before = self.total.load(Ordering::Relaxed);
-        let before = if before == UNKNOWN { 0 } else { before };
-        // Sizes may be what somebody made up.
-        self.total.store(before.saturating_add(bytes).min(UNKNOWN - 1), Ordering::Relaxed);
+        let more = |before| {
+            let before = if before == UNKNOWN { 0 } else { before };
+            // Sizes may be what somebody made up.
+            Some(before.saturating_add(bytes).min(UNKNOWN - 1))
+        };
+        let _never_fails = self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
     /// Takes bytes off those to move: an item was skipped or failed, or came to its place by itself.

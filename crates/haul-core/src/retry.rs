@@ -99,6 +99,9 @@ impl Backoff {
     /// Decides what follows a failure: the error back, the tries so far and the time to wait
     /// before the next; or the final error.
     pub fn after(&mut self, error: Error) -> Result<(Error, u32, Duration)> {
+        if let Retry::Wait(wait) = error.retry() {
+            return Ok((error, self.tries, wait.min(RETRY_AFTER_CAP)));
+        }
         let connecting = error.kind() == ErrorKind::Connect;
         let allowed = if connecting { self.policy.connect_tries } else { self.policy.tries };
         if error.retry() == Retry::Never || self.tries >= allowed {

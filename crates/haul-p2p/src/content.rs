@@ -4,7 +4,6 @@
 //! nothing is copied.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bao_tree::ChunkNum;
 use bytes::{Bytes, BytesMut};
@@ -15,16 +14,11 @@ use haul_core::handle::JobContext;
 use haul_core::meter::ChunkMeter;
 use haul_core::pool::Pool;
 use haul_core::workers::Crew;
-use haul_core::{
-    Budget, BudgetPermit, ByteRange, Engine, Error, ErrorKind, Meta, Op, Opened, Result, Source,
-};
+use haul_core::{ByteRange, Engine, Error, ErrorKind, Meta, Op, Opened, Result, Source};
 
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::outline::{self, Builder, Outline};
-
-/// How long what is to be sent waits for room in memory.
-const ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// Files from this size on are hashed by several cores.
 const LARGE: u64 = 32 << 20;
@@ -34,7 +28,6 @@ const LARGE: u64 = 32 << 20;
 pub(crate) struct Content {
     fetcher: Fetcher,
     pool: Pool,
-    budget: Budget,
     crew: Crew,
     /// Whether any range of it can be had at once.
     cheap: bool,
@@ -66,21 +59,15 @@ impl Content {
         };
         let (meter, events) = (Arc::clone(&cx.meter), cx.events.clone());
         let fetcher = Fetcher::new(read, source.limits(), rules, meter, events);
-        let (pool, budget) = (engine.pool().clone(), engine.budget().clone());
+        let pool = engine.pool().clone();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (crew, cheap) = (engine.crew(cores), source.limits().cheap_reread);
-        Ok(Self { fetcher, pool, budget, crew, cheap, meta })
+        Ok(Self { fetcher, pool, crew, cheap, meta })
     }
 
     /// What was seen at opening.
     pub(crate) fn meta(&self) -> &Meta {
         &self.meta
-    }
-
-    /// Waits for room for so many bytes, among all who hold some; but not long: those who are gone
-    /// hold theirs until their connections have timed out, and that must not hold up others.
-    pub(crate) async fn room(&self, bytes: u64) -> Option<BudgetPermit> {
-        tokio::time::timeout(ROOM_WAIT, self.budget.acquire(bytes)).await.ok()
     }
 
     /// The bytes of `range`.

@@ -77,8 +77,10 @@ const STREAM_WINDOW: u32 = 2 << 20;
 /// Bytes that may be on their way in one connection: what a slow disk lets pile up in memory.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// Bytes that are kept until a receiver has acknowledged them.
+/// Bytes that are kept until a receiver has acknowledged them, at most and at least: a quarter of
+/// what may be in memory.
 const SEND_WINDOW: u64 = 8 << 20;
+const SMALL_WINDOW: u64 = 1 << 20;
 
 /// Silence of a sender after which it is taken to be gone: a new one may be there by then. Both sides
 /// say something every third of it, whatever else there is to say.
@@ -91,7 +93,7 @@ pub(crate) const STREAMS: u32 = 64;
 const REQUESTS_WINDOW: u32 = 2 << 20;
 
 /// `answers`: whether this side gets requests and sends contents, and not the other way round.
-fn transport(answers: bool, congestion: Congestion) -> QuicTransportConfig {
+fn transport(answers: bool, congestion: Congestion, memory: u64) -> QuicTransportConfig {
     let (stream, connection) = if answers {
         (REQUESTS_WINDOW / 2, REQUESTS_WINDOW)
     } else {
@@ -114,7 +116,7 @@ fn transport(answers: bool, congestion: Congestion) -> QuicTransportConfig {
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(stream))
         .receive_window(VarInt::from_u32(connection))
-        .send_window(SEND_WINDOW)
+        .send_window((memory / 4).clamp(SMALL_WINDOW, SEND_WINDOW))
         .build()
 }
 
@@ -122,30 +124,36 @@ fn broken(what: impl fmt::Display) -> Error {
     Error::new(ErrorKind::Io, Op::Open, "the network", what)
 }
 
-/// An endpoint with `key` that takes connections for `protocols`, on `port` if nobody else has it.
-pub(crate) async fn bind(
-    net: &Net,
-    key: SecretKey,
-    protocols: &[&[u8]],
-    port: Option<u16>,
-) -> Result<Endpoint> {
+/// Who an endpoint is, and what it is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Role<'a> {
+    pub(crate) key: SecretKey,
+    /// What connections are taken for; none by those who only ask.
+    pub(crate) protocols: &'a [&'a [u8]],
+    /// How much may be in memory, over all.
+    pub(crate) memory: u64,
+}
+
+/// An endpoint, on `port` if nobody else has it.
+pub(crate) async fn bind(net: &Net, role: Role<'_>, port: Option<u16>) -> Result<Endpoint> {
     if let Some(port) = port.filter(|_| net.bind.is_none_or(|addr| addr.port() == 0)) {
-        if let Ok(endpoint) = bind_at(net, key.clone(), protocols, port).await {
+        if let Ok(endpoint) = bind_at(net, role.clone(), port).await {
             return Ok(endpoint);
         }
         tracing::debug!("port {port} is taken");
     }
-    bind_at(net, key, protocols, net.bind.map_or(0, |addr| addr.port())).await
+    bind_at(net, role, net.bind.map_or(0, |addr| addr.port())).await
 }
 
-async fn bind_at(net: &Net, key: SecretKey, protocols: &[&[u8]], port: u16) -> Result<Endpoint> {
+async fn bind_at(net: &Net, role: Role<'_>, port: u16) -> Result<Endpoint> {
+    let Role { key, protocols, memory } = role;
     let answers = !protocols.is_empty();
     let protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let mut builder = Endpoint::builder(presets::Minimal)
         .secret_key(key)
         .alpns(protocols)
         .relay_mode(relay_mode(&net.relay)?)
-        .transport_config(transport(answers, net.congestion));
+        .transport_config(transport(answers, net.congestion, memory));
     if net.publish {
         builder = builder.address_lookup(PkarrPublisher::n0_dns());
     }

@@ -24,11 +24,13 @@ pub(crate) enum Close {
     Stopping,
     /// What was sent made no sense.
     Malformed,
+    /// The share is over: enough receivers have everything, or its time has come.
+    Over,
 }
 
 impl Close {
-    const ALL: [Self; 5] =
-        [Self::Done, Self::WrongTicket, Self::Full, Self::Stopping, Self::Malformed];
+    const ALL: [Self; 6] =
+        [Self::Done, Self::WrongTicket, Self::Full, Self::Stopping, Self::Malformed, Self::Over];
 
     pub(crate) fn code(self) -> VarInt {
         VarInt::from_u32(self as u32)
@@ -39,6 +41,12 @@ impl Close {
     }
 }
 
+/// When one that was turned away may ask again.
+pub(crate) const FULL_WAIT: Duration = Duration::from_secs(5);
+
+/// When one whose content is still being hashed may ask again.
+const HASHING_WAIT: Duration = Duration::from_secs(1);
+
 /// A stream was reset because the content is not what it was when it was shared.
 pub(crate) const CHANGED: VarInt = VarInt::from_u32(17);
 
@@ -47,6 +55,10 @@ pub(crate) const NOT_NOW: VarInt = VarInt::from_u32(19);
 
 /// A stream was reset because nothing of that name is shared.
 pub(crate) const UNKNOWN: VarInt = VarInt::from_u32(18);
+
+/// A stream was reset because not everything is hashed, and what was asked for may still come. Only
+/// for receivers that say that they know it.
+pub(crate) const NOT_YET: VarInt = VarInt::from_u32(20);
 
 /// No connection, which may come back.
 pub(crate) fn lost(peer: &str, cause: &ConnectionError) -> Error {
@@ -64,7 +76,12 @@ pub(crate) fn lost(peer: &str, cause: &ConnectionError) -> Error {
             "try again when one of them is done, or ask for --max-receivers",
         )
         // One that was cut off counts until its connection has timed out, half a minute later.
-        .with_retry(Retry::After(Duration::from_secs(5))),
+        .with_retry(Retry::After(FULL_WAIT)),
+        Some(Close::Over) => refused(
+            ErrorKind::Rejected,
+            "the share is over: others have it, or its time has come",
+            "ask for it to be shared again",
+        ),
         Some(Close::Malformed) => {
             refused(ErrorKind::Protocol, "the sender did not understand", "is it the same version?")
         }
@@ -99,7 +116,7 @@ pub(crate) fn since(peer: &str, said: Close, unreachable: Error) -> Error {
             Error::new(ErrorKind::Rejected, Op::Connect, peer, what)
                 .with_hint("ask for it to be shared again")
         }
-        Close::Done | Close::WrongTicket | Close::Malformed => unreachable,
+        Close::Done | Close::WrongTicket | Close::Malformed | Close::Over => unreachable,
     }
 }
 
@@ -145,6 +162,11 @@ fn reset(peer: &str, code: VarInt) -> Error {
         NOT_NOW => {
             Error::new(ErrorKind::Stalled, Op::Receive, peer, "the sender cannot read it now")
                 .with_retry(Retry::Backoff)
+        }
+        NOT_YET => {
+            let what = "the sender is still hashing it";
+            Error::new(ErrorKind::Stalled, Op::Receive, peer, what)
+                .with_retry(Retry::Wait(HASHING_WAIT))
         }
         code => {
             let what = format!("the sender gave up (code {code})");

@@ -12,6 +12,9 @@
 
 mod answer;
 mod content;
+mod copies;
+mod deadline;
+mod door;
 mod encode;
 mod endpoint;
 mod fault;
@@ -26,12 +29,14 @@ mod old;
 mod outline;
 mod reading;
 mod receive;
+mod room;
 mod session;
 mod share;
 mod shelf;
 mod source;
 mod take;
 mod ticket;
+mod visit;
 mod width;
 mod wire;
 

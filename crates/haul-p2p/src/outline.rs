@@ -88,7 +88,7 @@ pub(crate) struct Outline {
     groups: BaoTree,
     root: Hash,
     /// Post-order.
-    pairs: Box<[u8]>,
+    pairs: Bytes,
 }
 
 impl Outline {
@@ -102,9 +102,9 @@ impl Outline {
         self.groups.size()
     }
 
-    /// All nodes, as they are kept.
-    pub(crate) fn pairs(&self) -> &[u8] {
-        &self.pairs
+    /// All nodes, as they are kept: not a copy.
+    pub(crate) fn pairs(&self) -> Bytes {
+        self.pairs.clone()
     }
 
     /// The hashes below `node`; `None` for nodes within a group.
@@ -175,7 +175,7 @@ impl Builder {
     /// The outline, once all groups are there.
     pub(crate) fn finish(mut self) -> Outline {
         let root = self.stack.pop().unwrap_or_else(|| blake3::hash(b""));
-        Outline { groups: self.groups, root, pairs: self.pairs.into_boxed_slice() }
+        Outline { groups: self.groups, root, pairs: Bytes::from(self.pairs.into_boxed_slice()) }
     }
 }
 

@@ -17,7 +17,7 @@ use iroh::endpoint::{Connection, RecvStream, SendStream};
 use iroh::{Endpoint, SecretKey};
 use tokio::sync::Mutex;
 
-use crate::endpoint::{self, Net};
+use crate::endpoint::{self, Net, Role};
 use crate::fault::{self, Close};
 use crate::reading::{Line, PATIENCE};
 use crate::receive::Fault;
@@ -82,7 +82,9 @@ impl Session {
         net: &Net,
     ) -> Result<Arc<Self>> {
         let net = Net { publish: false, ..net.clone() };
-        let endpoint = endpoint::bind(&net, SecretKey::generate(), &[], None).await?;
+        let (key, memory) = (SecretKey::generate(), engine.options().memory);
+        let role = Role { key, protocols: &[], memory };
+        let endpoint = endpoint::bind(&net, role, None).await?;
         if matches!(&ticket, Ticket::Share(share) if share.published) {
             endpoint::look_up_published(&endpoint);
         }
@@ -197,7 +199,7 @@ impl Session {
         let opened = connection.open_bi().await;
         let (mut say, list) = opened.map_err(|e| fault::lost(&self.peer, &e))?;
         let alive = u32::try_from(self.engine.options().stall.as_millis()).unwrap_or(u32::MAX);
-        wire::send(&mut say, &(hello, Wishes { alive }), &self.peer).await?;
+        wire::send(&mut say, &(hello, Wishes { alive, recent: true }), &self.peer).await?;
         Ok((say, list))
     }
 
@@ -239,18 +241,19 @@ impl Session {
     /// Tells the sender how far this side is, where it wants to know, and hears of the way to it
     /// changing; until it is dropped.
     pub(crate) async fn keep_telling(&self, every: Duration) {
-        let mut told = (0, 0);
+        let mut told = (0, 0, false);
         loop {
             tokio::time::sleep(every).await;
             let meter = self.cx.meter.snapshot();
-            let now = (meter.landed, meter.total.unwrap_or(meter.landed));
             let mut link = self.link.lock().await;
+            let now = (meter.landed, meter.total.unwrap_or(meter.landed), link.listed);
             self.tell(&mut link);
             if now != told
                 && let Some(say) = &mut link.say
             {
                 let landed = FromReceiver::Landed { bytes: now.0, total: now.1 };
-                let saying = wire::send(say, &landed, &self.peer);
+                let saying = (landed, wire::Known { complete: now.2 });
+                let saying = wire::send(say, &saying, &self.peer);
                 match tokio::time::timeout(TELL_WAIT, saying).await {
                     Ok(Ok(())) => told = now,
                     // A connection that is lost is for those to notice who want something of it; one
@@ -268,7 +271,9 @@ impl Session {
             let meter = self.cx.meter.snapshot();
             let (bytes, total) = (meter.landed, meter.total.unwrap_or(meter.landed));
             let saying = async {
-                wire::send(say, &FromReceiver::Landed { bytes, total }, &self.peer).await?;
+                let known = wire::Known { complete: true };
+                let landed = (FromReceiver::Landed { bytes, total }, known);
+                wire::send(say, &landed, &self.peer).await?;
                 wire::send(say, &FromReceiver::Bye { files, failed }, &self.peer).await
             };
             if tokio::time::timeout(BYE_WAIT, saying).await.is_ok_and(|said| said.is_ok())

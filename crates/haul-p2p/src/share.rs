@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use futures::future::{Either, select};
+use futures::future::{FusedFuture as _, FutureExt as _};
 use futures::stream::{Stream, StreamExt as _};
 use haul_core::handle::JobContext;
 use haul_core::many::Item;
@@ -20,9 +20,13 @@ use iroh_blobs::BlobFormat;
 use iroh_blobs::format::collection::Collection;
 use iroh_blobs::hashseq::HashSeq;
 use iroh_blobs::ticket::BlobTicket;
+use tokio::sync::Notify;
 
 use crate::content::Content;
-use crate::endpoint::{self, Net};
+use crate::deadline::Deadline;
+use crate::door::Door;
+use crate::endpoint::{self, Net, Role};
+use crate::fault::Close;
 use crate::host::Host;
 use crate::import::Importer;
 use crate::memory::Memory;
@@ -45,8 +49,11 @@ pub struct ShareOptions {
     pub jobs: usize,
     /// Receivers after which the share ends: each counts when it has everything.
     pub receivers: Option<u64>,
-    /// When the share ends at the latest.
+    /// When the share ends at the latest, whether the machine sleeps or not.
     pub expires: Option<Duration>,
+    /// Whether the ticket is told at once, because there is something to share for certain, and not
+    /// only when the first thing is found. For what can be read for hours, like standard input.
+    pub certain: bool,
 }
 
 impl ShareOptions {
@@ -59,6 +66,7 @@ impl ShareOptions {
             jobs: default_jobs(),
             receivers: None,
             expires: None,
+            certain: false,
         }
     }
 }
@@ -204,10 +212,13 @@ where
         Format::Haul => &[wire::ALPN],
         Format::Collection => &[iroh_blobs::ALPN],
     };
-    let (key, port) = (options.key.endpoint_key(), Some(options.key.port()));
-    let endpoint = endpoint::bind(&options.net, key, protocols, port).await?;
+    let (key, memory) = (options.key.endpoint_key(), engine.options().memory);
+    let role = Role { key, protocols, memory };
+    let endpoint = endpoint::bind(&options.net, role, Some(options.key.port())).await?;
+    let deadline = options.expires.map(Deadline::after);
+    let door = Door::new(options.receivers, deadline);
     let share = Share {
-        host: Host::new(&engine, &cx, options.key.secret(), options.receivers),
+        host: Host::new(&engine, &cx, options.key.secret(), door),
         endpoint: endpoint.clone(),
         engine,
         cx,
@@ -231,11 +242,12 @@ struct Share {
 
 impl Share {
     async fn run<S: Stream<Item = Result<Offer>> + Send>(&self, offers: S) -> Result<Shared> {
-        let visits = Arc::clone(&self.host).serve(self.endpoint.clone());
-        let offering = async {
+        let visits = Arc::clone(&self.host).serve(self.endpoint.clone()).fuse();
+        let mut visits = Box::pin(visits);
+        let mut offering = Box::pin(async {
             let offered = tokio::select! {
                 offered = self.offer(offers) => offered,
-                () = self.expired() => {
+                () = self.host.door.expired() => {
                     return Ok((self.cx.tally.snapshot(), ShareEnd::Expired));
                 }
             };
@@ -243,46 +255,72 @@ impl Share {
                 Ok(items) => Ok((items, self.end().await)),
                 Err(e) => Err(e),
             }
-        };
+        });
         // Receivers are served as long as the share lasts, and not longer.
-        let (visits, offering) = (Box::pin(visits), Box::pin(offering));
-        let ended = match select(offering, visits).await {
-            Either::Left((ended, visits)) => {
-                self.host.stop();
-                visits.await;
-                ended
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = &mut offering => break ended,
+                () = &mut visits, if !visits.is_terminated() => {}
             }
-            Either::Right(((), offering)) => offering.await,
         };
+        drop(offering);
+        if let Ok((_, ShareEnd::Enough | ShareEnd::Expired)) = &ended {
+            self.host.close(Close::Over);
+            // Those who wait for a place hear that there is none any more, when they ask again.
+            let told = self.cx.cancel.run_until_cancelled(self.host.door.all_told());
+            tokio::select! {
+                _ = told => {}
+                () = &mut visits, if !visits.is_terminated() => {}
+            }
+        }
+        self.host.stop();
+        if !visits.is_terminated() {
+            visits.await;
+        }
         let (items, end) = ended?;
-        Ok(Shared { items, finished: self.host.finished(), end })
+        Ok(Shared { items, finished: self.host.door.finished(), end })
     }
 
     /// Hashes and lists everything, and tells the ticket.
     async fn offer<S: Stream<Item = Result<Offer>> + Send>(&self, offers: S) -> Result<Summary> {
         let early = self.options.format == Format::Haul;
+        let something = Notify::new();
+        if self.options.certain {
+            something.notify_one();
+        }
         let announcing = async {
-            if early {
-                let (addr, secret) = (self.address().await, self.options.key.secret());
-                let published = self.options.net.publish;
-                self.announce(&Ticket::Share(ShareTicket { addr, secret, published }));
+            if !early {
+                return Ok(Ok(()));
             }
+            let addr = match self.address().await {
+                Ok(addr) => addr,
+                // The other side hears of the end by itself, and puts its things away.
+                Err(cancelled) => return Ok(Err(cancelled)),
+            };
+            // Nobody is to ask for what is not there.
+            something.notified().await;
+            let (secret, published) = (self.options.key.secret(), self.options.net.publish);
+            self.announce(&Ticket::Share(ShareTicket { addr, secret, published }));
+            Ok(Ok(()))
         };
         let importing = async {
-            let imported = self.import(offers).await;
-            (imported, self.started.elapsed()) // a relay may take longer
+            self.import(offers, &something).await?;
+            let mut items = self.cx.tally.snapshot();
+            items.elapsed = self.started.elapsed(); // a relay may take longer
+            items.retried = self.cx.meter.snapshot().retried;
+            if items.copied == 0 {
+                let what = "there is nothing to share";
+                return Err(Error::new(ErrorKind::NotFound, Op::Share, "the sources", what));
+            }
+            Ok(items)
         };
-        let ((imported, elapsed), ()) = futures::join!(importing, announcing);
-        imported?;
-        let mut items = self.cx.tally.snapshot();
-        (items.elapsed, items.retried) = (elapsed, self.cx.meter.snapshot().retried);
-        if items.copied == 0 {
-            let what = "there is nothing to share";
-            return Err(Error::new(ErrorKind::NotFound, Op::Share, "the sources", what));
-        }
+        // What goes wrong on one side is told at once, whatever the other waits for.
+        let (items, told) = futures::try_join!(importing, announcing)?;
+        told?;
         if !early {
             let hash = self.collect().await?;
-            let ticket = BlobTicket::new(self.address().await, hash.into(), BlobFormat::HashSeq);
+            let ticket = BlobTicket::new(self.address().await?, hash.into(), BlobFormat::HashSeq);
             self.announce(&Ticket::Content(ticket));
         }
         self.host.shelf.complete();
@@ -290,23 +328,35 @@ impl Share {
         Ok(items)
     }
 
-    async fn address(&self) -> iroh::EndpointAddr {
-        let (addr, relayed) = endpoint::address(&self.endpoint, &self.options.net).await;
+    /// Where receivers find this share, unless it is cancelled before that is known.
+    async fn address(&self) -> Result<iroh::EndpointAddr> {
+        let looking = endpoint::address(&self.endpoint, &self.options.net);
+        let Some((addr, relayed)) = self.cx.cancel.run_until_cancelled(looking).await else {
+            return Err(Error::cancelled(Op::Share, "the share"));
+        };
         if !relayed {
             let text = "no relay answers: only receivers that reach this machine directly can \
                         connect (--no-relay does not wait for one)"
                 .to_owned();
             self.cx.events.send(Event::Note { text });
         }
-        addr
+        Ok(addr)
     }
 
     fn announce(&self, ticket: &Ticket) {
         self.cx.events.send(Event::Ticket(Link(ticket.to_string())));
     }
 
-    async fn import<S: Stream<Item = Result<Offer>> + Send>(&self, offers: S) -> Result<()> {
+    /// Hashes and lists what is offered, and says when there is something.
+    async fn import<S: Stream<Item = Result<Offer>> + Send>(
+        &self,
+        offers: S,
+        something: &Notify,
+    ) -> Result<()> {
         let items = offers.map(|offer| {
+            if offer.is_ok() {
+                something.notify_one();
+            }
             let size = match &offer {
                 Ok(Offer { what: What::File { size, .. }, .. }) => *size,
                 _ => 0,
@@ -318,6 +368,7 @@ impl Share {
             engine: self.engine.clone(),
             shelf: Arc::clone(&self.host.shelf),
             format: self.options.format,
+            whole: Arc::clone(&self.cx.meter),
         };
         let work = move |offer, cx| {
             let importer = importer.clone();
@@ -342,10 +393,10 @@ impl Share {
             let content = Content::open(&self.engine, &source, &self.cx).await?;
             let outline = content.outline(&ChunkMeter::new(haul_core::Meter::new())).await?;
             last = *outline.root().as_bytes();
-            all.stock(Stock { source, outline });
             if let Ok(seq) = HashSeq::try_from(blob) {
                 all.set_collection(last, seq); // the last one is it
             }
+            all.stock(Stock::new(source, outline));
         }
         Ok(last)
     }
@@ -354,16 +405,8 @@ impl Share {
     async fn end(&self) -> ShareEnd {
         tokio::select! {
             () = self.cx.cancel.cancelled() => ShareEnd::Stopped,
-            () = self.host.enough() => ShareEnd::Enough,
-            () = self.expired() => ShareEnd::Expired,
-        }
-    }
-
-    /// Waits until its time is over, if there is an end to it.
-    async fn expired(&self) {
-        match self.options.expires {
-            Some(life) => tokio::time::sleep(life.saturating_sub(self.started.elapsed())).await,
-            None => std::future::pending().await,
+            () = self.host.door.enough() => ShareEnd::Enough,
+            () = self.host.door.expired() => ShareEnd::Expired,
         }
     }
 }

@@ -4,26 +4,53 @@
 //! only grow: a receiver that comes early gets what there is, and the rest as it is hashed.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use haul_core::Source;
 use iroh_blobs::hashseq::HashSeq;
 use tokio::sync::watch;
 
 use crate::outline::Outline;
-use crate::wire::{Entry, Kind, PAGE};
+use crate::wire::{self, Kind, PAGE};
 
 /// One content.
 #[derive(Debug)]
 pub(crate) struct Stock {
-    pub(crate) source: Arc<dyn Source>,
+    /// Where it is: every file that has these bytes.
+    sources: Mutex<Vec<Arc<dyn Source>>>,
     pub(crate) outline: Outline,
+}
+
+impl Stock {
+    pub(crate) fn new(source: Arc<dyn Source>, outline: Outline) -> Self {
+        Self { sources: Mutex::new(vec![source]), outline }
+    }
+
+    /// Where it is, in the order in which it was found.
+    pub(crate) fn sources(&self) -> Vec<Arc<dyn Source>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<dyn Source>>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a content is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It may still come: not everything is hashed.
+    NotYet,
+    /// It is not shared.
+    Unknown,
 }
 
 #[derive(Debug, Default)]
 struct State {
     contents: HashMap<[u8; 32], Arc<Stock>>,
-    entries: Vec<Arc<Entry>>,
+    entries: Vec<Arc<wire::Entry>>,
     complete: bool,
     /// The collection that all of it is, for peers that know nothing else.
     collection: Option<([u8; 32], HashSeq)>,
@@ -40,7 +67,7 @@ pub(crate) struct Shelf {
 #[derive(Debug)]
 pub(crate) enum Page {
     /// These, and the position after them.
-    Some(Vec<Arc<Entry>>, usize),
+    Some(Vec<Arc<wire::Entry>>, usize),
     /// None yet.
     NotYet,
     /// There are no more.
@@ -56,14 +83,17 @@ impl Shelf {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a content. What is there already stays: it is the same.
+    /// Adds a content; to one that is there already, the places where it is, too.
     pub(crate) fn stock(&self, stock: Stock) {
         let hash = *stock.outline.root().as_bytes();
-        self.state().contents.entry(hash).or_insert_with(|| Arc::new(stock));
+        match self.state().contents.entry(hash) {
+            Entry::Vacant(none) => drop(none.insert(Arc::new(stock))),
+            Entry::Occupied(same) => same.get().lock().append(&mut stock.lock()),
+        }
     }
 
     /// Adds an entry, once its content is there.
-    pub(crate) fn list(&self, entry: Entry) {
+    pub(crate) fn list(&self, entry: wire::Entry) {
         self.state().entries.push(Arc::new(entry));
         self.grown.send_replace(());
     }
@@ -104,20 +134,52 @@ impl Shelf {
     }
 
     /// All entries, by path.
-    pub(crate) fn sorted(&self) -> Vec<Arc<Entry>> {
+    pub(crate) fn sorted(&self) -> Vec<Arc<wire::Entry>> {
         let mut all = self.state().entries.clone();
         all.sort_by(|a, b| a.path.cmp(&b.path));
         all
     }
 
-    /// The content of this hash.
-    pub(crate) fn find(&self, hash: &[u8; 32]) -> Option<Arc<Stock>> {
-        self.state().contents.get(hash).map(Arc::clone)
+    /// Whether all entries are there.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.state().complete
+    }
+
+    fn look(&self, hash: &[u8; 32]) -> Result<Arc<Stock>, Missing> {
+        let state = self.state();
+        let missing = if state.complete { Missing::Unknown } else { Missing::NotYet };
+        state.contents.get(hash).map(Arc::clone).ok_or(missing)
+    }
+
+    /// The content of this hash. One that is still being hashed is waited for, `most` at most.
+    pub(crate) async fn find(
+        &self,
+        hash: &[u8; 32],
+        most: Duration,
+    ) -> Result<Arc<Stock>, Missing> {
+        let mut changes = self.watch();
+        let looking = async {
+            loop {
+                changes.mark_unchanged();
+                match self.look(hash) {
+                    Err(Missing::NotYet) => drop(changes.changed().await),
+                    found => return found,
+                }
+            }
+        };
+        tokio::time::timeout(most, looking).await.unwrap_or(Err(Missing::NotYet))
     }
 
     /// Says which content lists all others.
     pub(crate) fn set_collection(&self, hash: [u8; 32], seq: HashSeq) {
         self.state().collection = Some((hash, seq));
+    }
+
+    /// Whether this content only says what others are: the collection, or the list of its names.
+    pub(crate) fn is_list(&self, hash: &[u8; 32]) -> bool {
+        let state = self.state();
+        let Some((root, seq)) = &state.collection else { return false };
+        root == hash || seq.get(0).is_some_and(|names| names.as_bytes() == hash)
     }
 
     /// The hashes that `root` lists, if it is the collection.

@@ -52,6 +52,16 @@ pub(crate) struct Wishes {
     /// Milliseconds after which the receiver wants to hear that the sender is still at it; 0 for
     /// never.
     pub(crate) alive: u32,
+    /// Whether it knows that something is [not yet](fault::NOT_YET) hashed, and that a share is
+    /// [over](fault::Close::Over).
+    pub(crate) recent: bool,
+}
+
+/// What follows the bytes that landed in their message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Known {
+    /// Whether the receiver knows all that there is, so that the total is one.
+    pub(crate) complete: bool,
 }
 
 /// What a sender says.
@@ -210,7 +220,7 @@ mod tests {
     #[test]
     fn wishes_are_none_of_an_old_senders_business() {
         let hello = FromReceiver::Hello { secret: Secret([3; 16]), list: true };
-        let wishes = Wishes { alive: 20_000 };
+        let wishes = Wishes { alive: 20_000, recent: true };
         let frame = postcard::to_stdvec(&(&hello, wishes)).unwrap();
         let old: FromReceiver = postcard::from_bytes(&frame).unwrap();
         assert!(matches!(old, FromReceiver::Hello { list: true, secret } if secret.0 == [3; 16]));

@@ -34,6 +34,11 @@ pub(crate) fn is_made(content: &[u8], seed: u64) -> bool {
     content.chunks(block.len()).all(|chunk| *chunk == block[..chunk.len()])
 }
 
+/// All that a source of `seed` and `size` gives.
+pub(crate) fn whole(seed: u64, size: u64) -> Vec<u8> {
+    pattern(seed).iter().copied().cycle().take(size as usize).collect()
+}
+
 /// What a source that is opened waits for.
 #[derive(Debug, Clone)]
 pub(crate) enum Wait {
@@ -193,5 +198,102 @@ impl ReadAt for Open {
 
     fn recheck(&self) -> BoxFuture<'_, Result<()>> {
         std::future::ready(Ok(())).boxed()
+    }
+}
+
+/// How many bytes of a source are in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    now: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl Live {
+    /// The most there were at once.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn forget_peak(&self) {
+        self.peak.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Some bytes that are counted until nobody has them any more.
+struct Counted(Bytes, Arc<Live>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.now.fetch_sub(self.0.len() as u64, Ordering::SeqCst);
+    }
+}
+
+/// A source that counts the bytes that are kept of it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    made: Made,
+    live: Arc<Live>,
+}
+
+impl Kept {
+    pub(crate) fn new(made: Made) -> Self {
+        Self { made, live: Arc::default() }
+    }
+
+    pub(crate) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
+    }
+}
+
+impl Source for Kept {
+    fn location(&self) -> String {
+        self.made.location()
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Opened>> {
+        async {
+            let Opened::Ranged(read) = self.made.open().await? else { unreachable!() };
+            Ok(Opened::Ranged(Arc::new(KeptOpen(read, self.live()))))
+        }
+        .boxed()
+    }
+
+    fn limits(&self) -> SourceLimits {
+        self.made.limits()
+    }
+}
+
+#[derive(Debug)]
+struct KeptOpen(Arc<dyn ReadAt>, Arc<Live>);
+
+impl ReadAt for KeptOpen {
+    fn meta(&self) -> &Meta {
+        self.0.meta()
+    }
+
+    fn read_at(&self, range: ByteRange) -> BoxFuture<'static, Result<Body>> {
+        let (reading, live) = (self.0.read_at(range), Arc::clone(&self.1));
+        async move {
+            let body = reading.await?.map(move |piece| {
+                piece.map(|bytes| {
+                    let len = bytes.len() as u64;
+                    let now = live.now.fetch_add(len, Ordering::SeqCst) + len;
+                    live.peak.fetch_max(now, Ordering::SeqCst);
+                    Bytes::from_owner(Counted(bytes, Arc::clone(&live)))
+                })
+            });
+            Ok(body.boxed())
+        }
+        .boxed()
+    }
+
+    fn recheck(&self) -> BoxFuture<'_, Result<()>> {
+        self.0.recheck()
     }
 }

@@ -9,6 +9,7 @@ mod collection;
 mod doubles;
 mod failures;
 mod fake;
+mod guests;
 mod hostile;
 mod kit;
 mod lines;

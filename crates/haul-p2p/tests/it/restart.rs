@@ -1,14 +1,17 @@
 //! Senders that go away and come back.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use haul_core::{ErrorKind, Event, RetryPolicy, Throttle};
 use haul_p2p::{ShareKey, ShareOptions, Ticket};
+use tokio::sync::Semaphore;
 
+use crate::doubles::{Made, Wait, is_made};
 use crate::fake::{Fake, Step, contents, listed, parts_of};
 use crate::kit::{
-    Receiving, Sending, bytes, engine, engine_with, impatient, loopback, receive, receiving, send,
-    start, tree, until, write,
+    Receiving, Sending, bytes, engine, engine_with, file, impatient, loopback, must, receive,
+    receiving, send, send_these, start, tree, until, write,
 };
 
 const MIB: u64 = 1 << 20;
@@ -75,6 +78,47 @@ async fn a_sender_that_vanishes_is_found_again() {
     let (copied, skipped, failed) = got.counts();
     assert_eq!((copied + skipped, failed), (201, 0), "{:?}", got.settled);
     assert!(tree(to.path()) == tree(from.path()), "the contents differ");
+    sending.stop().await;
+}
+
+/// D1: it comes back and has to hash everything again: a receiver that runs hears that it is not yet,
+/// as often as it takes, and goes on when it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_comes_back_and_still_hashes_is_waited_for() {
+    const SIZE: u64 = 24 << 20;
+    let to = tempfile::tempdir().unwrap();
+    let key = ShareKey::of(&[10; 32], b"hashing");
+    let made = Made::new("large", SIZE, 1);
+    let offer = |made: Made| vec![file("large", made.source(), SIZE)];
+    let mut sending = send_these(offer(made.clone()), options_of(&key), engine()).await;
+    sending.offered().await;
+    let slow = engine_with(|options| {
+        options.throttle = Some(Throttle::new(48 << 20));
+        options.retry = RetryPolicy::with_tries(4);
+    });
+    let mut receiving = start(&sending.ticket, to.path(), receiving(), slow).await;
+    receiving.landed(4 * MIB).await;
+    let (_, addr, _) = parts_of(&sending.ticket);
+    sending.stop().await;
+    until("its port", || std::net::UdpSocket::bind(addr).is_ok()).await;
+    let permits = Arc::new(Semaphore::new(0));
+    let mut again = made;
+    again.wait = Some(Wait::Pieces(Arc::clone(&permits)));
+    let sending = send_these(offer(again), options_of(&key), engine()).await;
+    // More often than it would try.
+    let mut told = 0;
+    while told < 5 {
+        match must("an event", receiving.events.recv()).await {
+            Some(Event::Retrying { error, .. }) => told += u32::from(error.contains("hashing")),
+            Some(Event::Settled(one)) => panic!("{one:?}"),
+            Some(_) => {}
+            None => panic!("it gave up"),
+        }
+    }
+    permits.add_permits(1000);
+    let got = receiving.end().await;
+    assert_eq!(got.counts(), (1, 0, 0), "{:?}", got.settled);
+    assert!(is_made(&std::fs::read(to.path().join("large")).unwrap(), 1), "another content");
     sending.stop().await;
 }
 
