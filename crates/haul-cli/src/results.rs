@@ -409,6 +409,13 @@ mod tests {
         assert_eq!(results.exit(&of(2, 1)), Exit::Failed);
         results.telling.may_be_empty = true;
         assert_eq!(results.exit(&of(0, 0)), Exit::Done);
+        // A.8: what nobody knows to be the same is not the same.
+        let mut s = of(2, 0);
+        (s.same, s.unknown) = (1, 1);
+        assert_eq!(results.exit(&s), Exit::Verification);
+        assert!(
+            line_of(&s, 0, telling(Verb::Check)).starts_with("1 the same, 0 different, 1 unknown")
+        );
     }
 
     #[test]

@@ -101,7 +101,8 @@ async fn filled() -> Kit {
     // So that connections, threads and buffers are there before it is measured.
     kit.put("q/x", b"x");
     for (from, to) in [(s3("q"), kit.local("warm")), (kit.local("empty"), s3("q"))] {
-        through(kit.haul.sync(mirror_of(&from, &to))).await;
+        let meant = with(mirror_of(&from, &to), |r| r.max_delete = Some(1));
+        through(kit.haul.sync(meant)).await;
     }
     kit
 }
@@ -137,7 +138,9 @@ async fn memory_does_not_grow_with_what_is_compared() {
         return;
     }
     let kit = filled().await;
-    let dry = |from, to| with(mirror_of(&from, &to), |r| r.dry_run = true);
+    let dry = |from, to| {
+        with(mirror_of(&from, &to), |r| (r.dry_run, r.max_delete) = (true, Some(KEYS as u64)))
+    };
     let (down, up) = (dry(s3("p"), kit.local("empty")), dry(kit.local("empty"), s3("p")));
     let copy = async {
         assert_eq!(through(kit.haul.sync(down)).await.copied, KEYS as u64);
