@@ -28,6 +28,8 @@ pub(crate) enum Exit {
     AccessDenied = 5,
     /// Interrupted by Ctrl-C (128 + SIGINT).
     Interrupted = 130,
+    /// Nobody reads standard output any more (128 + SIGPIPE).
+    Unread = 141,
     /// Asked to end (128 + SIGTERM).
     Terminated = 143,
 }
@@ -47,7 +49,8 @@ pub(crate) fn code(kind: ErrorKind) -> Exit {
         ErrorKind::AccessDenied => Exit::AccessDenied,
         ErrorKind::Cancelled if crate::signals::terminated() => Exit::Terminated,
         ErrorKind::Cancelled => Exit::Interrupted,
-        ErrorKind::BrokenPipe => Exit::Done, // the reader has what it wanted
+        // As `cat` ends, so that `pipefail` can tell.
+        ErrorKind::BrokenPipe => Exit::Unread,
         _ => Exit::Failed,
     }
 }

@@ -33,6 +33,11 @@ pub(crate) fn result(line: &str) -> Result<(), Error> {
     results(format!("{line}\n").as_bytes())
 }
 
+/// One line of results about what was changed: that nobody reads it is worth a word.
+pub(crate) fn changed(line: &str) -> Result<(), Error> {
+    result(line).inspect_err(|e| error(&e.to_string()))
+}
+
 /// Whole lines of results.
 pub(crate) fn results(lines: &[u8]) -> Result<(), Error> {
     let mut stdout = std::io::stdout().lock();
@@ -52,7 +57,9 @@ pub(crate) fn error(line: &str) {
     note(&error_line(line));
 }
 
-/// The same, not yet written. In a batch it says which line of it failed.
+/// The same, not yet written, and a single line whatever is in it. In a batch it says which line of it
+/// failed.
 pub(crate) fn error_line(line: &str) -> String {
+    let line = haul::redact::escape_control(line);
     LINE.try_with(|n| format!("haul: line {n}: {line}")).unwrap_or_else(|_| format!("haul: {line}"))
 }

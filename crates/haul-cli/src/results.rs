@@ -5,7 +5,6 @@
 
 use std::time::Instant;
 
-use haul::redact::escape_control as show;
 use haul::{
     Change, Difference, ErrorKind, Haul, InOrder, Outcome, Report, Settled, Skip, Summary,
     TransferHandle,
@@ -47,6 +46,13 @@ pub(crate) struct Telling {
 const UNKNOWN: &str =
     "unknown: the size is the same, and nothing is kept to compare the contents by";
 
+impl Telling {
+    /// Whether the job changes anything: `check` and dry runs only tell.
+    fn changes(self) -> bool {
+        !self.dry_run && self.verb != Verb::Check
+    }
+}
+
 /// Runs a job of many to its end and tells what it did.
 pub(crate) async fn run(
     haul: &Haul,
@@ -61,7 +67,6 @@ pub(crate) async fn run(
     let summary = match &result {
         Ok(summary) => *summary,
         // A job that was cut short has done what it has done.
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(exit::code(e.kind())),
         Err(_) => {
             let mut summary = tally.snapshot();
             (summary.retried, summary.elapsed) = (meter.snapshot().retried, started.elapsed());
@@ -69,6 +74,15 @@ pub(crate) async fn run(
         }
     };
     let resumed = meter.snapshot().resumed;
+    if let Err(e) = &result
+        && e.kind() == ErrorKind::BrokenPipe
+    {
+        if telling.changes() {
+            let line = line_of(&summary, resumed, telling);
+            output::error(&format!("nobody reads the results: stopped with {line}"));
+        }
+        return Ok(exit::code(e.kind()));
+    }
     let ended = result.as_ref().map(drop).map_err(haul::Error::kind);
     tell_end(&summary, resumed, ended, (telling, session))?;
     result?;
@@ -153,14 +167,13 @@ impl Results {
         } else if let Some(line) = self.line(settled) {
             say.result(&line);
         } else if self.verbose && matches!(settled.outcome, Outcome::Offered) {
-            say.asides.push(format!("offered {} as {}", show(&settled.from), show(&settled.to)));
+            say.asides.push(format!("offered {} as {}", settled.from, settled.to));
         }
     }
 
     /// The line of an item, if it is worth one. Links go out raw: they are what was asked for.
     fn line(&self, settled: &Settled) -> Option<String> {
         let Settled { from, to, link, outcome, .. } = settled;
-        let (from, to) = (show(from), show(to));
         let publishes = self.telling.verb == Verb::Publish;
         match (outcome, link) {
             (Outcome::Copied(_) | Outcome::Skipped(_) | Outcome::Linked, Some(link))
@@ -170,7 +183,7 @@ impl Results {
             }
             // What was received may have got another name.
             (Outcome::Copied(report), _) if self.telling.verb == Verb::Receive => {
-                Some(format!("{from} -> {}", show(&report.to)))
+                Some(format!("{from} -> {}", report.to))
             }
             (Outcome::Copied(_) | Outcome::Linked, _) => Some(format!("{from} -> {to}")),
             (Outcome::Removed, _) => Some(format!("removed {from}")),
@@ -193,10 +206,12 @@ impl Results {
         let Settled { from, to, size, link, outcome, .. } = settled;
         let mut line = json!({"type": self.kind(outcome)});
         match outcome {
-            Outcome::Removed | Outcome::Would(Change::Remove) => line["location"] = json!(from),
+            Outcome::Removed | Outcome::Would(Change::Remove) => {
+                line["location"] = json!(from.exact())
+            }
             _ => {
-                line["from"] = json!(from);
-                line["to"] = json!(to);
+                line["from"] = json!(from.exact());
+                line["to"] = json!(to.exact());
             }
         }
         if let Some(size) = size {
@@ -208,7 +223,7 @@ impl Results {
         match outcome {
             Outcome::Copied(report) => {
                 if self.telling.verb == Verb::Receive {
-                    line["to"] = json!(report.to);
+                    line["to"] = json!(report.to.exact());
                 }
                 facts(report, &mut line);
             }

@@ -4,6 +4,7 @@
 //! listed. A relative path is raw and may be hostile: it becomes a file name only through
 //! [`RelPath::beneath`].
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,12 @@ use std::time::SystemTime;
 use futures::future::BoxFuture;
 
 use crate::error::{Error, Result};
+use crate::foreign::Foreign;
 
 /// A path relative to the root of a listing: segments with `/` between them, raw.
 ///
-/// Ordered by bytes, which is the order in which S3 lists keys.
+/// Ordered by bytes, which is the order in which S3 lists keys. There is no `Display`: people see
+/// it [`shown`](Self::shown), and what computes with it takes it [`exact`](Self::exact).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath(OsString);
 
@@ -56,6 +59,16 @@ impl RelPath {
     /// As text, if it is UTF-8, which S3 keys are.
     pub fn to_str(&self) -> Option<&str> {
         self.0.to_str()
+    }
+
+    /// As people see it: escaped.
+    pub fn shown(&self) -> Foreign {
+        self.into()
+    }
+
+    /// As text to compute with, never to show: what is not UTF-8 becomes U+FFFD.
+    pub fn exact(&self) -> Cow<'_, str> {
+        self.0.to_string_lossy()
     }
 
     /// Whether it is empty: the root itself.
@@ -121,12 +134,6 @@ fn strip_slash(path: &Path) -> &Path {
 impl fmt::Debug for RelPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for RelPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.to_string_lossy())
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::foreign::Foreign;
 use crate::meter::Meter;
 use crate::outcome::{Link, Settled, Summary};
 use crate::report::Report;
@@ -23,9 +24,9 @@ pub enum Event {
         /// The item's number in its job, from 0.
         item: u64,
         /// The source, redacted.
-        from: String,
+        from: Foreign,
         /// The destination, redacted.
-        to: String,
+        to: Foreign,
         /// Bytes to move, when known.
         size: Option<u64>,
         /// The item's own counters, to poll.
@@ -33,7 +34,7 @@ pub enum Event {
     },
     /// Ephemeral, any number: something failed and is tried again.
     Retrying {
-        /// What failed, on one line.
+        /// What failed, on one line, escaped as every error is.
         error: String,
         /// The try that failed, from 1.
         attempt: u32,
@@ -42,8 +43,8 @@ pub enum Event {
     },
     /// Ephemeral: something the user should know, such as a detour.
     Note {
-        /// One line.
-        text: String,
+        /// One line, which may hold names.
+        text: Foreign,
     },
     /// Guaranteed, last, for a job of one item, unless it failed: it is complete, verified as the
     /// report says.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::event::{Event, EventSender};
+use crate::foreign::Foreign;
 use crate::meter::Meter;
 use crate::outcome::Tally;
 use crate::report::Report;
@@ -60,10 +61,10 @@ impl JobContext {
     }
 
     /// Says that the item begins, once: a detour is the same item.
-    pub fn started(&self, from: &str, to: &str, size: Option<u64>) {
+    pub fn started(&self, from: impl Into<Foreign>, to: impl Into<Foreign>, size: Option<u64>) {
         if !self.started.swap(true, Ordering::Relaxed) {
             let (item, meter) = (self.item, Arc::clone(&self.meter));
-            let (from, to) = (from.to_owned(), to.to_owned());
+            let (from, to) = (from.into(), to.into());
             self.events.send(Event::ItemStarted { item, from, to, size, meter });
         }
     }

@@ -7,18 +7,19 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::foreign::Foreign;
 use crate::redact;
 
 /// A place that bytes come from or go to.
 ///
-/// `Display` is the raw text, but for URLs, which are shown without their secrets; a terminal should
-/// see it through [`redact::for_display`].
+/// `Display` is escaped, for people, and shows URLs without their secrets; programs get the text by
+/// [`Foreign::exact`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Location {
     /// A path on this machine.
     Local(PathBuf),
-    /// `-`: standard input or output.
+    /// `-`, or a name that the system has for it: standard input or output.
     Stdio,
     /// `s3://bucket/key`; an empty key is the bucket itself.
     S3 {
@@ -31,6 +32,18 @@ pub enum Location {
     /// through [`redact::url`] only.
     Http(String),
 }
+
+/// Names of the standard streams. Opened as files they would be written to beside what the process
+/// itself writes there, from another place.
+const STREAMS: [&str; 7] = [
+    "-",
+    "/dev/stdin",
+    "/dev/fd/0",
+    "/proc/self/fd/0",
+    "/dev/stdout",
+    "/dev/fd/1",
+    "/proc/self/fd/1",
+];
 
 /// The longest key, in bytes (Amazon S3 User Guide, "Naming Amazon S3 objects").
 pub const MAX_KEY: usize = 1024;
@@ -80,7 +93,7 @@ impl Location {
         if raw.is_empty() {
             return Err(ParseLocationError::Empty);
         }
-        if raw == "-" {
+        if STREAMS.iter().any(|name| raw == *name) {
             return Ok(Self::Stdio);
         }
         let Some(scheme) = scheme_of(&lossy) else {
@@ -153,14 +166,7 @@ impl fmt::Debug for Location {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::Local(path) => path.to_string_lossy().into_owned(),
-            Self::Stdio => "-".to_owned(),
-            Self::S3 { bucket, key } if key.is_empty() => format!("s3://{bucket}"),
-            Self::S3 { bucket, key } => format!("s3://{bucket}/{key}"),
-            Self::Http(url) => redact::url(url),
-        };
-        f.write_str(&text)
+        Foreign::from(self).fmt(f)
     }
 }
 
@@ -185,6 +191,15 @@ mod tests {
         for bad in ["s3://", "s3:///k", "s3://b ucket/k", "s3://../k", "s3://b:80/k", "ftp://h/x"] {
             assert!(Location::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    /// G.2: the system's names for the standard streams are those streams.
+    #[test]
+    fn the_standard_streams_have_many_names() {
+        for name in STREAMS {
+            assert_eq!(Location::parse(name), Ok(Location::Stdio), "{name}");
+        }
+        assert_eq!(Location::parse("/dev/fd/3"), Ok(Location::Local("/dev/fd/3".into())));
     }
 
     #[test]

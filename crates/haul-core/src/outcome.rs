@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::{Error, ErrorKind};
+use crate::foreign::Foreign;
 use crate::report::{Report, Verified};
 
 /// How one item ended.
@@ -111,9 +112,9 @@ pub struct Settled {
     /// Its number in the job, from 0, in the order of the listing.
     pub item: u64,
     /// The source; what was removed, for removals.
-    pub from: String,
+    pub from: Foreign,
     /// The destination, where there is one.
-    pub to: String,
+    pub to: Foreign,
     /// Bytes, when known.
     pub size: Option<u64>,
     /// A link to the destination, where one was asked for.
@@ -126,7 +127,7 @@ pub struct Settled {
 
 impl Settled {
     /// An item that is over; its number is filled in by whoever ran it.
-    pub fn new(from: impl Into<String>, to: impl Into<String>, outcome: Outcome) -> Self {
+    pub fn new(from: impl Into<Foreign>, to: impl Into<Foreign>, outcome: Outcome) -> Self {
         Self {
             item: 0,
             from: from.into(),

@@ -65,9 +65,12 @@ pub fn escape_control(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Control characters and the bidirectional overrides that can make a name read as another.
+/// Control characters, what ends a line for some readers, and the bidirectional controls that can make a
+/// name read as another.
 fn is_unsafe(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let bidi = matches!(c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || bidi
 }
 
 /// Hides user info and secret query parameters of everything that looks like an `http(s)` URL.

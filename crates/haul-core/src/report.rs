@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::checksum::Algorithm;
+use crate::foreign::Foreign;
 
 /// How the destination's bytes were shown to be the source's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +42,9 @@ impl fmt::Display for Verified {
 #[derive(Debug, Clone)]
 pub struct Report {
     /// The source, redacted.
-    pub from: String,
+    pub from: Foreign,
     /// The destination, redacted.
-    pub to: String,
+    pub to: Foreign,
     /// Bytes that landed.
     pub bytes: u64,
     /// Time from the first request to the commit.
@@ -63,10 +64,10 @@ pub struct Report {
 impl Report {
     /// The report on something that came to its place without a transfer: a rename, a folder, a
     /// link.
-    pub fn of_placement(from: String, to: String, bytes: u64) -> Self {
+    pub fn of_placement(from: impl Into<Foreign>, to: impl Into<Foreign>, bytes: u64) -> Self {
         Self {
-            from,
-            to,
+            from: from.into(),
+            to: to.into(),
             bytes,
             elapsed: Duration::ZERO,
             retried: 0,

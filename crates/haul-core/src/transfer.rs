@@ -344,7 +344,7 @@ impl Run {
         if let Some(size) = size {
             self.cx.meter.set_total(size);
         }
-        self.cx.started(&self.from, &self.job.target.location(), size);
+        self.cx.started(self.from.as_str(), self.job.target.location(), size);
     }
 
     fn unplannable(&self, e: &plan::PlanError) -> Error {
@@ -453,8 +453,8 @@ impl Run {
             _ => Verified::Size,
         };
         Report {
-            from: self.from.clone(),
-            to: self.job.target.location(),
+            from: self.from.clone().into(),
+            to: self.job.target.location().into(),
             bytes: whole.len(),
             elapsed: started.elapsed(),
             retried: self.cx.meter.snapshot().retried,

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use haul_core::handle::JobContext;
 use haul_core::meter::ChunkMeter;
 use haul_core::{
-    Engine, Error, ErrorKind, Event, Meter, Op, Outcome, RelPath, Result, Settled, Source,
+    Engine, Error, ErrorKind, Event, Foreign, Meter, Op, Outcome, RelPath, Result, Settled, Source,
 };
 
 use crate::content::Content;
@@ -36,21 +36,21 @@ impl Importer {
             Err(e) => {
                 // Receivers need not know where it is, but what it is called.
                 let name = Path::new(e.location()).file_name().map(RelPath::new);
-                return self.failed(e.location().to_owned(), name.as_ref(), e);
+                return self.failed(e.location().into(), name.as_ref(), e);
             }
         };
         let from = match &what {
-            What::File { source, .. } => source.location(),
-            _ => path.to_string(),
+            What::File { source, .. } => Foreign::from(source.location()),
+            _ => Foreign::from(&path),
         };
         match self.upload_one_file(&path, what, &cx).await {
-            Ok(size) => Settled::new(from, path.to_string(), Outcome::Offered).sized(size),
+            Ok(size) => Settled::new(from, &path, Outcome::Offered).sized(size),
             Err(e) => self.failed(from, Some(&path), e),
         }
     }
 
     /// A file that cannot be shared: receivers hear of it, too.
-    fn failed(&self, from: String, path: Option<&RelPath>, e: Error) -> Settled {
+    fn failed(&self, from: Foreign, path: Option<&RelPath>, e: Error) -> Settled {
         if let Some(path) = path
             && e.kind() != ErrorKind::Cancelled
         {
@@ -64,7 +64,7 @@ impl Importer {
 
     /// S4.17: hashes one file, telling how far it is, and puts it on the shelf. Its size.
     async fn upload_one_file(&self, path: &RelPath, what: What, cx: &JobContext) -> Result<u64> {
-        let refuse = |kind, what| Error::new(kind, Op::Share, path, what);
+        let refuse = |kind, what| Error::new(kind, Op::Share, path.shown(), what);
         path.beneath().map_err(|e| refuse(ErrorKind::Invalid, e.to_string()))?;
         if path.as_bytes().len() > wire::LONGEST_PATH {
             return Err(refuse(ErrorKind::Invalid, "its path is too long".to_owned()));
@@ -80,7 +80,7 @@ impl Importer {
                 cx.cancel
                     .run_until_cancelled(Box::pin(hashing))
                     .await
-                    .unwrap_or_else(|| Err(Error::cancelled(Op::Share, path)))?
+                    .unwrap_or_else(|| Err(Error::cancelled(Op::Share, path.shown())))?
             }
             What::Folder => Kind::Folder,
             What::Symlink(target) => {
@@ -89,9 +89,8 @@ impl Importer {
         };
         if collection && !matches!(kind, Kind::File { .. }) {
             let text = "empty folders and links are left out: this kind of ticket has no place \
-                        for them"
-                .to_owned();
-            cx.events.send(Event::Note { text });
+                        for them";
+            cx.events.send(Event::Note { text: text.into() });
         }
         let size = if let Kind::File { size, .. } = kind { size } else { 0 };
         self.shelf.list(Entry { path: path.as_bytes().to_vec(), kind });
@@ -110,7 +109,7 @@ impl Importer {
         let real = content.meta().size;
         self.whole.add_total(real.saturating_sub(size));
         self.whole.forgo(size.saturating_sub(real));
-        cx.started(&source.location(), &path.to_string(), Some(real));
+        cx.started(source.location(), path, Some(real));
         let outline = content.outline(&ChunkMeter::new(Arc::clone(&cx.meter))).await?;
         let modified = modified.or(content.meta().modified).and_then(Moment::of);
         let (size, hash) = (outline.size(), *outline.root().as_bytes());

@@ -65,7 +65,7 @@ pub(crate) async fn fetch(
     if place.overwrite {
         let comparing = old::take_over(taker, (&place.path, &partial), named, &there, cx);
         let compared = cx.cancel.run_until_cancelled(Box::pin(comparing)).await;
-        there |= compared.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &place.path)))?;
+        there |= compared.unwrap_or_else(|| Err(Error::cancelled(Op::Read, place.path.shown())))?;
     }
     cx.meter.add_resumed(bytes_of(&there, named.size));
     let (moved, there) = (AtomicU64::new(0), Mutex::new(there));

@@ -35,7 +35,7 @@ pub(crate) fn refuse_escape(path: &RelPath, target: &Path) -> Result<()> {
         return Ok(());
     }
     let what = "it is a link that leads out of what is shared";
-    Err(Error::new(ErrorKind::Rejected, Op::Receive, path, what))
+    Err(Error::new(ErrorKind::Rejected, Op::Receive, path.shown(), what))
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ impl Thing {
                     Fault::Theirs => format!("{peer} cannot send it: {reason}"),
                     Fault::Ours => reason,
                 };
-                let e = Error::new(ErrorKind::Rejected, Op::Receive, &path, what);
+                let e = Error::new(ErrorKind::Rejected, Op::Receive, path.shown(), what);
                 Self::Failed(path, e, fault)
             }
         }

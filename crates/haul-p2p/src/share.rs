@@ -336,9 +336,8 @@ impl Share {
         };
         if !relayed {
             let text = "no relay answers: only receivers that reach this machine directly can \
-                        connect (--no-relay does not wait for one)"
-                .to_owned();
-            self.cx.events.send(Event::Note { text });
+                        connect (--no-relay does not wait for one)";
+            self.cx.events.send(Event::Note { text: text.into() });
         }
         Ok(addr)
     }

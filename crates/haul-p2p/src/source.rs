@@ -29,7 +29,7 @@ pub(crate) struct PeerSource {
 impl PeerSource {
     pub(crate) fn new(session: &Arc<Session>, file: File) -> Self {
         let meta = Meta {
-            location: file.path.to_string(),
+            location: file.path.exact().into_owned(),
             size: file.named.size,
             validator: Validator::Version(blake3::Hash::from(file.named.hash).to_hex().to_string()),
             checksum: None,

@@ -95,9 +95,9 @@ impl Taker {
         let outcome = outcome.unwrap_or_else(Outcome::Failed);
         let to = match &outcome {
             Outcome::Copied(report) => report.to.clone(), // it may have another name
-            _ => self.name(path),
+            _ => self.name(path).into(),
         };
-        Settled::new(path.to_string(), to, outcome)
+        Settled::new(path, to, outcome)
     }
 
     fn name(&self, path: &RelPath) -> String {
@@ -106,7 +106,7 @@ impl Taker {
 
     fn copied(&self, file: &File, place: &Place, started: Instant) -> Outcome {
         let to = self.name(&place.path);
-        let report = Report::of_placement(file.path.to_string(), to, file.named.size);
+        let report = Report::of_placement(&file.path, to, file.named.size);
         let verified = Verified::Blake3;
         Outcome::Copied(Box::new(Report { elapsed: started.elapsed(), verified, ..report }))
     }
@@ -116,7 +116,7 @@ impl Taker {
             return Ok(Outcome::Skipped(Skip::Exists));
         }
         self.root.make_folder(path).await?;
-        let report = Report::of_placement(path.to_string(), self.name(path), 0);
+        let report = Report::of_placement(path, self.name(path), 0);
         Ok(Outcome::Copied(Box::new(report)))
     }
 
@@ -134,7 +134,7 @@ impl Taker {
             }
         }
         self.root.make_symlink(&place.path, target, place.overwrite).await?;
-        let report = Report::of_placement(path.to_string(), self.name(&place.path), 0);
+        let report = Report::of_placement(path, self.name(&place.path), 0);
         Ok(Outcome::Copied(Box::new(report)))
     }
 
@@ -201,9 +201,9 @@ impl Taker {
     /// S4.18: fetches one large file, telling how far it is, and puts it in its place.
     async fn download_one_file(&self, file: &File, cx: &JobContext) -> Result<Outcome> {
         let started = Instant::now();
-        cx.started(&file.path.to_string(), &self.name(&file.path), Some(file.named.size));
+        cx.started(&file.path, self.name(&file.path), Some(file.named.size));
         let deciding = cx.cancel.run_until_cancelled(Box::pin(self.decide(file, cx))).await;
-        let cancelled = || Err(Error::cancelled(Op::Receive, &file.path));
+        let cancelled = || Err(Error::cancelled(Op::Receive, file.path.shown()));
         match deciding.unwrap_or_else(cancelled)? {
             Decision::Nothing(why) => Ok(Outcome::Skipped(why)),
             Decision::Fetch(place) => {

@@ -31,6 +31,7 @@ use crate::error::{
     Failure, Redirect, Refused, bucket_region, failure, no_credentials, undelivered,
 };
 use crate::interceptor::Bare;
+use crate::profile::Named;
 use crate::provider::{Provider, Quirks, USUAL_REGION};
 use crate::region::{Place, Regions};
 use crate::sdk::Http;
@@ -54,11 +55,14 @@ impl fmt::Debug for AccessKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct S3Options {
-    /// Endpoint instead of AWS's own; without it, `AWS_ENDPOINT_URL(_S3)` and the profile decide.
+    /// Endpoint instead of AWS's own; without it, the profile if one is named, `AWS_ENDPOINT_URL(_S3)`
+    /// and the usual profile decide.
     pub endpoint_url: Option<String>,
-    /// Region; without it, the environment and the profile decide, and then `us-east-1`.
+    /// Region; without it, the profile if one is named, the environment and the usual profile decide, and
+    /// then `us-east-1`.
     pub region: Option<String>,
-    /// Profile of the AWS configuration files.
+    /// Profile of the AWS configuration files: what it says comes before the environment, and its keys
+    /// are the only ones.
     pub profile: Option<String>,
     /// Credentials; without them, the AWS chain looks in the environment, the profile, SSO, and
     /// the machine's role.
@@ -148,11 +152,22 @@ impl S3Client {
         if let Some(url) = &options.endpoint_url {
             check_endpoint(url)?;
         }
-        let named = region_chain(options).region().await;
+        let profile = match &options.profile {
+            Some(name) => Some(Named::find(name).await?),
+            None => None,
+        };
+        let named = region_chain(options, profile.as_ref()).region().await;
         let mut net = NetOptions::default();
         net.ca_bundle.clone_from(&options.ca_bundle);
         let http = Http::new(net);
-        let shared = load(options, named.as_ref(), &http).await;
+        let mut shared = load(options, (profile.as_ref(), named.as_ref()), &http).await;
+        if profile.is_some()
+            && options.endpoint_url.is_none()
+            && let Some(url) = configured(&shared, NOWHERE)
+        {
+            let options = S3Options { endpoint_url: Some(url), ..options.clone() };
+            shared = load(&options, (profile.as_ref(), named.as_ref()), &http).await;
+        }
         let endpoint: Option<Arc<str>> = endpoint_of(&shared).map(Into::into);
         if let Some(url) = &endpoint {
             check_endpoint(url)?;
@@ -391,15 +406,20 @@ fn configure(
     config
 }
 
-async fn load(options: &S3Options, region: Option<&Region>, http: &Http) -> SdkConfig {
+async fn load(
+    options: &S3Options,
+    (profile, region): (Option<&Named>, Option<&Region>),
+    http: &Http,
+) -> SdkConfig {
     let limit = http.pools().options().connect_timeout;
     let timeouts = TimeoutConfig::builder().connect_timeout(limit).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);
-    if let Some(profile) = &options.profile {
-        loader = loader.profile_name(profile);
+    if let Some(profile) = profile {
+        loader =
+            loader.profile_name(profile.name()).credentials_provider(profile.keys(region, http));
     }
     if let Some(url) = &options.endpoint_url {
         loader = loader.endpoint_url(url);
@@ -415,19 +435,17 @@ async fn load(options: &S3Options, region: Option<&Region>, http: &Http) -> SdkC
     loader.region(region.cloned().unwrap_or(Region::new(USUAL_REGION))).load().await
 }
 
-/// The region: asked for, else from the environment or the profile. The instance metadata service is
+/// The region: asked for, else that of the profile that was named, else from the environment or the
+/// profile that is usual. The instance metadata service is
 /// not asked: off EC2 that costs seconds, and on EC2 a bucket's region is the bucket's, not the
 /// machine's.
-fn region_chain(options: &S3Options) -> RegionProviderChain {
+fn region_chain(options: &S3Options, profile: Option<&Named>) -> RegionProviderChain {
     use aws_config::environment::EnvironmentVariableRegionProvider;
     use aws_config::profile::ProfileFileRegionProvider;
-    let mut profile = ProfileFileRegionProvider::builder();
-    if let Some(name) = &options.profile {
-        profile = profile.profile_name(name);
-    }
     RegionProviderChain::first_try(options.region.clone().map(Region::new))
+        .or_else(profile.and_then(Named::region))
         .or_else(EnvironmentVariableRegionProvider::new())
-        .or_else(profile.build())
+        .or_else(ProfileFileRegionProvider::new())
 }
 
 /// The endpoint that the SDK will use, looked up as it does: the S3 one before the general one.
@@ -435,14 +453,21 @@ fn endpoint_of(shared: &SdkConfig) -> Option<String> {
     if shared.get_origin("endpoint_url").is_client_config() {
         return shared.endpoint_url().map(str::to_owned);
     }
+    configured(shared, "AWS_ENDPOINT_URL").or_else(|| shared.endpoint_url().map(str::to_owned))
+}
+
+/// No variable is called that.
+const NOWHERE: &str = "HAUL_NO_VARIABLE";
+
+/// The endpoint that a variable or else the profile names.
+fn configured(shared: &SdkConfig, variable: &'static str) -> Option<String> {
     let key = aws_types::service_config::ServiceConfigKey::builder()
         .service_id("S3")
-        .env("AWS_ENDPOINT_URL")
+        .env(variable)
         .profile("endpoint_url")
         .build()
         .ok();
     key.and_then(|key| shared.service_config()?.load_config(key))
-        .or_else(|| shared.endpoint_url().map(str::to_owned))
 }
 
 fn check_endpoint(url: &str) -> Result<()> {

@@ -124,7 +124,7 @@ impl Copy {
             self.engine.retrying(first, &self.cx, &location, look).await?;
         }
         self.cx.meter.set_total(origin.size);
-        self.cx.started(&location, &to.to_string(), Some(origin.size));
+        self.cx.started(location.as_str(), to.to_string(), Some(origin.size));
         let copied = if origin.size > self.whole_limit() {
             self.in_parts(&origin).await?
         } else {
@@ -139,8 +139,8 @@ impl Copy {
         };
         let verified = if found == Verified::Size { Verified::Server } else { found };
         Ok(Report {
-            from: location,
-            to: to.to_string(),
+            from: location.into(),
+            to: to.to_string().into(),
             bytes: origin.size,
             elapsed: started.elapsed(),
             retried: self.cx.meter.snapshot().retried,
@@ -286,7 +286,7 @@ impl Copy {
             Ok(answer) => Ok(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect()),
             Err(e) if e.kind() == ErrorKind::Unsupported => {
                 let text = format!("the tags of {from} are not copied ({})", e.detail());
-                self.cx.events.send(Event::Note { text });
+                self.cx.events.send(Event::Note { text: text.into() });
                 Ok(BTreeMap::new())
             }
             Err(e) => Err(e),

@@ -22,6 +22,7 @@ mod list;
 mod multipart;
 mod ops;
 mod presign;
+mod profile;
 mod provider;
 mod region;
 mod remove;

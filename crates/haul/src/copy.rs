@@ -160,9 +160,8 @@ pub(crate) async fn through_instead(
     cx: JobContext,
     why: &Error,
 ) -> Result<Report> {
-    cx.events.send(Event::Note {
-        text: format!("the store cannot copy by itself ({}): copying through here", why.detail()),
-    });
+    let text = format!("the store cannot copy by itself ({}): copying through here", why.detail());
+    cx.events.send(Event::Note { text: text.into() });
     // Boxed: a transfer is a large future, and there may be many in flight.
     Box::pin(engine.run(job, cx)).await
 }

@@ -93,7 +93,7 @@ impl Dedupe {
         if !self.off.swap(true, Ordering::Relaxed) {
             let hint = e.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
             let text = format!("going on without the index of --dedupe: {e}{hint}");
-            cx.events.send(Event::Note { text });
+            cx.events.send(Event::Note { text: text.into() });
         }
         None
     }

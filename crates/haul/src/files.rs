@@ -291,7 +291,7 @@ impl Steps {
             Event::ItemStarted { item, from, size, meter, .. } => {
                 let size = size.unwrap_or(0);
                 self.0.insert(item, Live { meter, size, told: 0 });
-                tell(Step::Begun { file: item, name: from, size });
+                tell(Step::Begun { file: item, name: from.exact().into_owned(), size });
             }
             Event::Settled(settled) => self.end(*settled, tell),
             event => tell(Step::Heard(&event)),
@@ -312,11 +312,11 @@ impl Steps {
         let size = size.unwrap_or(0);
         let mut live = self.0.remove(&file).unwrap_or_else(|| {
             // It was one of many in a request.
-            tell(Step::Begun { file, name: from.clone(), size });
+            tell(Step::Begun { file, name: from.exact().into_owned(), size });
             Live { meter: Meter::new(), size, told: 0 }
         });
         if let Outcome::Failed(e) = settled.outcome {
-            tell(Step::Failed { file, name: from.clone(), error: e.to_string() });
+            tell(Step::Failed { file, name: from.exact().into_owned(), error: e.to_string() });
         } else {
             live.advance(file, live.size, tell);
             tell(Step::Over { file });

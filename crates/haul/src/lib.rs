@@ -54,8 +54,8 @@ pub use copy::CopyRequest;
 pub use files::{Channel, DownloadEvent, EventSink, ShareEvent, Sharing};
 pub use haul_core::{
     Algorithm, Attributes, Change, Checksum, Difference, EngineOptions, Entry, EntryKind, Error,
-    ErrorKind, Event, Filter, FilterRule, InOrder, Link, Location, Meter, MeterSnapshot, Op,
-    Outcome, Page, ParseLocationError, Pattern, PatternError, PeerEnd, PeerEvent, PlanPolicy,
+    ErrorKind, Event, Filter, FilterRule, Foreign, InOrder, Link, Location, Meter, MeterSnapshot,
+    Op, Outcome, Page, ParseLocationError, Pattern, PatternError, PeerEnd, PeerEvent, PlanPolicy,
     RelPath, Report, Result, Retry, RetryPolicy, Route, Settled, Shard, Skip, Summary, Sums, Tally,
     Throttle, TransferHandle, Verified, checksum, redact,
 };

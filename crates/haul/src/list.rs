@@ -5,8 +5,8 @@
 
 use haul_core::handle::JobContext;
 use haul_core::{
-    Entry, EntryKind, Error, ErrorKind, Filter, Listing, Location, Op, Page, Pattern, RelPath,
-    Result,
+    Entry, EntryKind, Error, ErrorKind, Filter, Foreign, Listing, Location, Op, Page, Pattern,
+    RelPath, Result,
 };
 use haul_local::{Symlinks, WalkOptions, Walker};
 use haul_s3::{ListSpec, S3Lister};
@@ -43,7 +43,7 @@ impl Listed {
             let (filter, pattern, base) = (&self.filter, &self.pattern, &self.base);
             page.entries.retain(|entry| {
                 let named = pattern.as_ref().is_none_or(|pattern| {
-                    let full = format!("{}{}", key_part(base), entry.path);
+                    let full = format!("{}{}", key_part(base), entry.path.exact());
                     pattern.matches(std::path::Path::new(full.trim_end_matches('/')), false)
                 });
                 let folder = entry.kind == EntryKind::Prefix;
@@ -61,8 +61,8 @@ impl Listed {
     }
 
     /// What an entry is called in full.
-    pub fn location_of(&self, entry: &Entry) -> String {
-        format!("{}{}", self.base, entry.path)
+    pub fn location_of(&self, entry: &Entry) -> Foreign {
+        format!("{}{}", self.base, entry.path.exact()).into()
     }
 }
 

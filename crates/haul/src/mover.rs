@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use haul_core::handle::JobContext;
 use haul_core::{
-    Attributes, Change, Engine, EntryKind, Error, ErrorKind, Job, Op, Outcome, Report, Result,
-    Settled, Skip, Source, Target,
+    Attributes, Change, Engine, EntryKind, Error, ErrorKind, Foreign, Job, Op, Outcome, Report,
+    Result, Settled, Skip, Source, Target,
 };
 use haul_local::{Durability, LocalTarget};
 use haul_s3::{CopySpec, ObjectId, S3Client, S3Source, S3Target};
@@ -51,7 +51,7 @@ pub(crate) struct How {
 impl Mover {
     /// Moves one item and says how that ended.
     pub(crate) async fn settle(self, pick: Pick, cx: JobContext) -> Settled {
-        let (from, to) = (pick.from.to_string(), self.0.to.name(&pick.to));
+        let (from, to) = (Foreign::from(&pick.from), self.0.to.name(&pick.to));
         let size = pick.entry.size;
         let outcome = if self.0.how.dry_run {
             self.rehearse(&pick)
@@ -292,7 +292,7 @@ impl Mover {
 
     /// The report on something that took no transfer.
     fn placed(&self, pick: &Pick, bytes: u64) -> Report {
-        Report::of_placement(pick.from.to_string(), self.0.to.name(&pick.to), bytes)
+        Report::of_placement(&pick.from, self.0.to.name(&pick.to), bytes)
     }
 }
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use futures::stream::{self, Stream, StreamExt as _};
 use haul_core::handle::JobContext;
 use haul_core::{
-    Engine, Entry, EntryKind, Error, ErrorKind, Filter, Lister, Listing, Op, Page, RelPath, Result,
-    Shard,
+    Engine, Entry, EntryKind, Error, ErrorKind, Filter, Foreign, Lister, Listing, Op, Page,
+    RelPath, Result, Shard,
 };
 use haul_local::{WalkOptions, Walker};
 use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister};
@@ -32,13 +32,19 @@ pub(crate) enum Origin {
     Url(String),
 }
 
+impl From<&Origin> for Foreign {
+    fn from(origin: &Origin) -> Self {
+        match origin {
+            Origin::File(path) => path.as_path().into(),
+            Origin::Object(object) => object.to_string().into(),
+            Origin::Url(url) => haul_core::redact::url(url).into(),
+        }
+    }
+}
+
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Object(object) => object.fmt(f),
-            Self::Url(url) => f.write_str(&haul_core::redact::url(url)),
-        }
+        Foreign::from(self).fmt(f)
     }
 }
 
@@ -345,7 +351,7 @@ pub(crate) async fn refuse_collisions(
             continue;
         }
         if let Some(other) = first.insert(pick.to.clone(), pick.from.to_string()) {
-            let what = format!("{other} would get the same name there, {}", pick.to);
+            let what = format!("{other} would get the same name there, {}", pick.to.shown());
             return Err(Error::new(ErrorKind::Invalid, Op::Copy, &pick.from, what)
                 .with_hint("nothing was written; copy them to different places"));
         }

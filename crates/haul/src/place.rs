@@ -41,7 +41,7 @@ impl Place {
     pub(crate) fn name(&self, to: &RelPath) -> String {
         match self {
             Self::Disk(root, _) => name_beneath(root, to.as_os_str()),
-            Self::Store { bucket, prefix, .. } => format!("s3://{bucket}/{prefix}{to}"),
+            Self::Store { bucket, prefix, .. } => format!("s3://{bucket}/{prefix}{}", to.exact()),
         }
     }
 
@@ -50,7 +50,7 @@ impl Place {
         match self {
             Self::Disk(root, _) => Origin::File(root.join(path.as_os_str())),
             Self::Store { bucket, prefix, .. } => {
-                Origin::Object(ObjectId::new(bucket, format!("{prefix}{path}")))
+                Origin::Object(ObjectId::new(bucket, format!("{prefix}{}", path.exact())))
             }
         }
     }
@@ -58,7 +58,7 @@ impl Place {
     /// The object that a path below it becomes.
     pub(crate) fn object(&self, to: &RelPath) -> Result<ObjectId> {
         let Self::Store { bucket, prefix, .. } = self else {
-            return Err(Error::new(ErrorKind::Invalid, Op::Begin, to, "it is no object"));
+            return Err(Error::new(ErrorKind::Invalid, Op::Begin, to.shown(), "it is no object"));
         };
         if to.is_root() {
             let what = "it has no name of its own, and no key can be made for it";

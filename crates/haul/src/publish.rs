@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use haul_core::handle::JobContext;
 use haul_core::{
-    Change, Error, ErrorKind, Link, Location, Op, Outcome, Result, Settled, Skip, Summary,
+    Change, Error, ErrorKind, Foreign, Link, Location, Op, Outcome, Result, Settled, Skip, Summary,
     TransferHandle,
 };
 use haul_s3::{ObjectId, S3Client};
@@ -98,7 +98,7 @@ impl Haul {
 impl Publisher {
     /// S0.7: compare, upload if needed, link.
     async fn settle(self, pick: Pick, cx: JobContext) -> Settled {
-        let (from, to) = (pick.from.to_string(), self.mover.0.to.name(&pick.to));
+        let (from, to) = (Foreign::from(&pick.from), self.mover.0.to.name(&pick.to));
         let size = pick.entry.size;
         let (outcome, link) = match self.try_one(&pick, &cx).await {
             Ok((outcome, link)) => (outcome, link),

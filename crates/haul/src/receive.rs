@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use haul_core::handle::JobContext;
 use haul_core::{
-    Attributes, Engine, Error, ErrorKind, Job, Location, Op, Outcome, Report, Result, Settled,
-    Skip, Source, Summary, Target, TransferHandle, Verified,
+    Attributes, Engine, Error, ErrorKind, Foreign, Job, Location, Op, Outcome, Report, Result,
+    Settled, Skip, Source, Summary, Target, TransferHandle, Verified,
 };
 use haul_local::{DestinationRoot, PipeTarget};
 use haul_p2p::{IfExists, Received, ReceivedKind, Receiver};
@@ -84,7 +84,7 @@ async fn pipe(
     let started = Instant::now();
     let ReceivedKind::File { source, size, .. } = received.what else {
         let what = "it is no file";
-        return Err(Error::new(ErrorKind::Invalid, Op::Receive, received.path, what));
+        return Err(Error::new(ErrorKind::Invalid, Op::Receive, received.path.shown(), what));
     };
     cx.meter.set_total(size);
     let job = job(source, Arc::new(target), true);
@@ -110,7 +110,7 @@ struct Store {
 
 impl Store {
     async fn settle(&self, received: Received, cx: JobContext) -> Settled {
-        let (from, to) = (received.path.to_string(), self.place.name(&received.path));
+        let (from, to) = (Foreign::from(&received.path), self.place.name(&received.path));
         let size = match &received.what {
             ReceivedKind::File { size, .. } => *size,
             _ => 0,
@@ -121,7 +121,8 @@ impl Store {
 
     async fn put(&self, received: Received, cx: &JobContext) -> Result<Outcome> {
         let Received { path, what } = received;
-        let refuse = |what: &str| Error::new(ErrorKind::Unsupported, Op::Receive, &path, what);
+        let refuse =
+            |what: &str| Error::new(ErrorKind::Unsupported, Op::Receive, path.shown(), what);
         // Names that no folder could have are no keys to make either.
         path.beneath().map_err(|e| refuse(&e.to_string()))?;
         let source = match what {

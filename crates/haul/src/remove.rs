@@ -105,8 +105,9 @@ impl Remover {
             Place::Store { client, bucket, prefix } => {
                 let stays = self.all_that_stay(client, doomed, cx).await;
                 let goes = doomed.iter().zip(&stays).filter(|(_, stays)| stays.is_none());
-                let keys: Vec<_> =
-                    goes.map(|(d, _)| (format!("{prefix}{}", d.path), d.version.clone())).collect();
+                let keys: Vec<_> = goes
+                    .map(|(d, _)| (format!("{prefix}{}", d.path.exact()), d.version.clone()))
+                    .collect();
                 let mut gone = self.remove_keys(client, bucket, &keys, cx).await.into_iter();
                 let outcome = |stays: Option<Outcome>| {
                     stays.or_else(|| gone.next()).unwrap_or(Outcome::Removed)
@@ -200,7 +201,7 @@ async fn remove_file(root: Option<&Arc<DestinationRoot>>, doomed: &Doomed) -> Ou
     let path = &doomed.path;
     let Some(root) = root else {
         let what = "its folder was not opened";
-        return Outcome::Failed(Error::new(ErrorKind::Io, Op::Remove, path, what));
+        return Outcome::Failed(Error::new(ErrorKind::Io, Op::Remove, path.shown(), what));
     };
     let seen = doomed.seen.as_ref().map(|seen| seen.file);
     match root.remove(path.clone(), seen).await {
@@ -386,12 +387,12 @@ impl Whose {
             rules.filter.admits(&named) && rules.shard.is_none_or(|s| s.holds(&named.path))
         };
         match self {
-            Self::Below(..) => entry.path.is_root() || admits(&entry.path.to_string()),
+            Self::Below(..) => entry.path.is_root() || admits(&entry.path.exact()),
             Self::Key(object) => {
                 entry.path.is_root() && admits(object.key.rsplit('/').next().unwrap_or_default())
             }
             Self::Matching(_, pattern) => {
-                let key = format!("{}{}", pattern.literal(), entry.path);
+                let key = format!("{}{}", pattern.literal(), entry.path.exact());
                 pattern.matches(Path::new(&key), rules.recursive)
                     && admits(key.strip_prefix(pattern.parent()).unwrap_or(&key))
             }
@@ -413,7 +414,8 @@ fn whose_versions(kind: &Kind) -> Vec<Whose> {
 fn key_of(pick: &Pick) -> RelPath {
     match &pick.from {
         Origin::Object(object) => RelPath::new(object.key.clone()),
-        from => RelPath::new(from.to_string()),
+        Origin::File(path) => RelPath::new(path.as_os_str()),
+        Origin::Url(url) => RelPath::new(url),
     }
 }
 
@@ -436,7 +438,7 @@ fn versions_of(
                     .into_iter()
                     .filter(|e| e.kind != EntryKind::Prefix && whose.means(e, &rules));
                 let named = |e: Entry| {
-                    let key = RelPath::new(format!("{prefix}{}", e.path));
+                    let key = RelPath::new(format!("{prefix}{}", e.path.exact()));
                     Ok(Doomed::named(key, e.version_id))
                 };
                 page.problems.into_iter().map(Err).chain(meant.map(named)).collect()

@@ -98,8 +98,8 @@ async fn saved(
     let failed = |e| Error::io(Op::Write, "a temporary folder", e);
     let folder = tempfile::Builder::new().prefix("haul-send-").tempdir().map_err(failed)?;
     let path = folder.path().join("stdin");
-    let text = "standard input is saved until the share ends".to_owned();
-    cx.events.send(Event::Note { text });
+    let text = "standard input is saved until the share ends";
+    cx.events.send(Event::Note { text: text.into() });
     let size = save(engine, cx, &path).await?;
     let source = Arc::new(LocalSource::new(path, engine.pool().clone()));
     let what = What::File { source, size, mode: None, modified: None };

@@ -52,7 +52,7 @@ use crate::config::Config;
                   Settings: flags, then HAUL_* variables, then haul.toml (haul config show).\n\n\
                   Exit codes: 0 done, 1 failed, or some of many failed, 2 usage, 3 verification failed\n\
                   or differences found, 4 not found, 5 access denied, 130 interrupted,\n\
-                  143 ended by SIGTERM."
+                  141 nobody reads our output any more, 143 ended by SIGTERM."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

@@ -19,10 +19,10 @@ pub(crate) const TRANSFER: &str = "Transfer";
 #[command(next_help_heading = TRANSFER)]
 pub(crate) struct TransferArgs {
     /// Requests in flight: 1 to 16; auto: 8 for small files, 4 for large ones
-    #[arg(short, long, alias = "max-concurrent", value_name = "N", default_value = "4")]
+    #[arg(short, long, visible_alias = "max-concurrent", value_name = "N", default_value = "4")]
     pub(crate) concurrency: Concurrency,
     /// Size of parts and ranges; grows where an object needs more than 10,000 parts [default: 8MiB]
-    #[arg(long, alias = "chunk-size", value_name = "SIZE")]
+    #[arg(long, visible_alias = "chunk-size", value_name = "SIZE")]
     pub(crate) part_size: Option<Size>,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,

@@ -121,12 +121,11 @@ async fn tree(
 pub(crate) fn tell(report: &Report, session: &Session) -> Result<(), haul::Error> {
     let Report { from, to, .. } = report;
     if !session.common.json {
-        let show = haul::redact::escape_control;
-        return output::result(&format!("{} -> {}", show(from), show(to)));
+        return output::changed(&format!("{from} -> {to}"));
     }
-    let mut line = json!({"type": "copied", "from": from, "to": to});
+    let mut line = json!({"type": "copied", "from": from.exact(), "to": to.exact()});
     results::facts(report, &mut line);
-    output::result(&line.to_string())
+    output::changed(&line.to_string())
 }
 
 /// Bytes, time, rate, retries and proof, on one line.

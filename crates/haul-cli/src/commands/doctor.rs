@@ -127,7 +127,8 @@ fn credentials(args: &DoctorArgs) -> Check {
     if store.no_sign_request {
         return Check::ok(name, "none: requests are not signed (--no-sign-request)");
     }
-    if variable("AWS_ACCESS_KEY_ID").is_some() {
+    let asked = store.profile.as_ref().and_then(config::ProfileRef::aws);
+    if asked.is_none() && variable("AWS_ACCESS_KEY_ID").is_some() {
         return if variable("AWS_SECRET_ACCESS_KEY").is_some() {
             Check::ok(name, "environment AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY")
         } else {
@@ -135,8 +136,8 @@ fn credentials(args: &DoctorArgs) -> Check {
             Check::new(Verdict::Fail, name, text)
         };
     }
-    let asked = store.profile.as_ref().and_then(config::ProfileRef::aws).map(str::to_owned);
-    let profile = asked.or_else(|| variable("AWS_PROFILE")).unwrap_or_else(|| "default".into());
+    let named = asked.map(str::to_owned);
+    let profile = named.or_else(|| variable("AWS_PROFILE")).unwrap_or_else(|| "default".into());
     let home = variable("HOME").unwrap_or_default();
     let of = |name: &str, usual: &str| {
         variable(name).map_or_else(|| Path::new(&home).join(usual), Into::into)
@@ -152,6 +153,10 @@ fn credentials(args: &DoctorArgs) -> Check {
     };
     if let Some(path) = files.iter().find(holds) {
         return Check::ok(name, format!("profile {profile} of {}", path.display()));
+    }
+    if asked.is_some() {
+        let text = format!("there is no profile called {profile} in haul.toml or the AWS files");
+        return Check::new(Verdict::Fail, name, text);
     }
     if variable("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
         return Check::ok(name, "web identity (AWS_WEB_IDENTITY_TOKEN_FILE)");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use haul::redact::escape_control as show;
-use haul::{Entry, EntryKind, ListRequest};
+use haul::{Entry, EntryKind, Foreign, ListRequest};
 use serde_json::json;
 
 use crate::args::DuArgs;
@@ -45,7 +45,8 @@ pub(crate) async fn run(args: DuArgs, session: &Session) -> anyhow::Result<Exit>
             exit = Exit::Failed;
         }
     }
-    let root = location.to_string();
+    let root = Foreign::from(&location);
+    let root = root.exact();
     let root = root.trim_end_matches('/');
     for (folder, usage) in &folders {
         tell(&format!("{root}/{folder}"), *usage, &args, session)?;

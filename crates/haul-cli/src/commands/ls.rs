@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use haul::redact::escape_control as show;
-use haul::{Entry, EntryKind, Haul, ListRequest, Listed};
+use haul::{Entry, EntryKind, Foreign, Haul, ListRequest, Listed};
 use serde_json::{Value, json};
 
 use crate::args::LsArgs;
@@ -69,10 +69,9 @@ fn line(entry: &Entry, args: &LsArgs) -> String {
         _ => human(entry.size).to_string(),
     };
     // A name that was asked for in full is the whole of what is left of it.
-    let path = entry.path.to_string();
-    let name = if path.is_empty() { ".".into() } else { show(&path) };
+    let name = if entry.path.is_root() { ".".to_owned() } else { entry.path.shown().to_string() };
     let target = match &entry.kind {
-        EntryKind::Symlink(target) => format!(" -> {}", show(&target.to_string_lossy())),
+        EntryKind::Symlink(target) => format!(" -> {}", Foreign::from(target.as_path())),
         _ => String::new(),
     };
     let version = entry.version_id.as_deref().filter(|_| args.versions);
@@ -92,7 +91,7 @@ fn object(listed: &Listed, entry: &Entry) -> Value {
     };
     let time = |t: Option<SystemTime>| t.map(rfc3339);
     let mut line = json!({
-        "type": kind, "location": listed.location_of(entry), "size": entry.size,
+        "type": kind, "location": listed.location_of(entry).exact(), "size": entry.size,
         "last_modified": time(entry.modified), "etag": entry.etag,
         "storage_class": entry.storage_class,
     });

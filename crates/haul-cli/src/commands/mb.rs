@@ -1,7 +1,6 @@
 //! `haul mb` and `haul rb`: create and remove buckets.
 
-use haul::Location;
-use haul::redact::escape_control as show;
+use haul::{Foreign, Location};
 use serde_json::json;
 
 use crate::args::BucketRef;
@@ -26,10 +25,10 @@ pub(crate) async fn remove(args: BucketRef, session: &Session) -> anyhow::Result
 }
 
 fn tell(what: &str, location: &Location, session: &Session) -> haul::Result<()> {
-    let place = location.to_string();
+    let place = Foreign::from(location);
     if session.common.json {
-        output::result(&json!({"type": what, "location": place}).to_string())
+        output::changed(&json!({"type": what, "location": place.exact()}).to_string())
     } else {
-        output::result(&format!("{what} {}", show(&place)))
+        output::changed(&format!("{what} {place}"))
     }
 }

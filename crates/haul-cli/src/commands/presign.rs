@@ -4,7 +4,7 @@
 
 use std::time::SystemTime;
 
-use haul::{ErrorKind, LinkMethod, Op};
+use haul::{ErrorKind, Foreign, LinkMethod, Op};
 use serde_json::json;
 
 use super::publish;
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: PresignArgs, session: &Session) -> anyhow::Result<
     if session.common.json {
         let end = SystemTime::now().checked_add(link.expires_in);
         let object = json!({
-            "type": "link", "location": location.to_string(), "url": link.url, "method": name,
+            "type": "link", "location": Foreign::from(&location).exact(), "url": link.url, "method": name,
             "expires_in": link.expires_in.as_secs(), "expires": end.map(rfc3339),
             "credentials_expire": link.credentials_expire.map(rfc3339),
         });

@@ -1,7 +1,6 @@
 //! `haul rm`: remove objects.
 
-use haul::redact::escape_control as show;
-use haul::{ErrorKind, Jobs, Location, Op, RemoveRequest};
+use haul::{ErrorKind, Foreign, Jobs, Location, Op, RemoveRequest};
 use serde_json::json;
 
 use super::many;
@@ -47,10 +46,10 @@ pub(crate) async fn run(args: RmArgs, session: &Session) -> anyhow::Result<Exit>
 fn told(location: &Location, version: Option<&str>, session: &Session) -> haul::Result<()> {
     if session.common.json {
         let line = json!({
-            "type": "removed", "location": location.to_string(), "version_id": version,
+            "type": "removed", "location": Foreign::from(location).exact(), "version_id": version,
         });
-        output::result(&line.to_string())
+        output::changed(&line.to_string())
     } else {
-        output::result(&format!("removed {}", show(&location.to_string())))
+        output::changed(&format!("removed {location}"))
     }
 }

@@ -49,6 +49,7 @@ pub(crate) async fn run(args: RunArgs, session: &Session) -> anyhow::Result<Exit
         one_at_a_time: args.at_once == 1,
         from_stdin: args.file == Path::new("-"),
         stopped: Cell::new(false),
+        unread: Cell::new(false),
     };
     let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -71,7 +72,13 @@ pub(crate) async fn run(args: RunArgs, session: &Session) -> anyhow::Result<Exit
             }
             run = runs.next() => match run {
                 Some(Exit::Done) => done += 1,
-                Some(_) => failed += 1,
+                Some(exit) => {
+                    failed += 1;
+                    // What no line can tell any more, the next ones could not either.
+                    if exit == Exit::Unread && !batch.unread.replace(true) {
+                        batch.haul.cancel();
+                    }
+                }
                 None => break,
             },
         }
@@ -88,12 +95,14 @@ struct Batch<'a> {
     one_at_a_time: bool,
     from_stdin: bool,
     stopped: Cell<bool>,
+    /// Nobody reads the results.
+    unread: Cell<bool>,
 }
 
 impl Batch<'_> {
     /// Runs one line and says how it ended.
     async fn line(&self, number: usize, line: &str) -> Exit {
-        if self.stopped.get() {
+        if self.stopped.get() || self.unread.get() {
             return exit::code(ErrorKind::Cancelled);
         }
         let (verb, exit) = match self.parse(line) {
@@ -108,7 +117,9 @@ impl Batch<'_> {
         let common = &self.session.common;
         if common.json {
             let line = json!({"type": "line", "line": number, "command": verb, "exit": exit as u8});
-            let _nobody_reads = output::result(&line.to_string());
+            if output::result(&line.to_string()).is_err() {
+                return Exit::Unread;
+            }
         } else if exit == Exit::Done && common.verbose > 0 {
             output::error("done");
         }
@@ -198,6 +209,7 @@ impl Batch<'_> {
         }
         match failed {
             _ if self.stopped.get() => exit::code(ErrorKind::Cancelled),
+            _ if self.unread.get() => Exit::Unread,
             0 => Exit::Done,
             _ => Exit::Failed,
         }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use haul::{ObjectInfo, Stat};
+use haul::{Foreign, ObjectInfo, Stat};
 use serde_json::json;
 
 use crate::args::ObjectRef;
@@ -16,7 +16,7 @@ pub(crate) async fn run(args: ObjectRef, session: &Session) -> anyhow::Result<Ex
     let haul = session.haul(settings::asking(&args.store));
     let location = settings::location(&args.location)?;
     let stat = haul.stat(&location, args.version_id).await?;
-    let place = location.to_string();
+    let place = Foreign::from(&location);
     let text = match (&stat, session.common.json) {
         (Stat::Object(info), false) => object(&place, info),
         (Stat::Object(info), true) => object_json(&place, info).to_string(),
@@ -26,16 +26,16 @@ pub(crate) async fn run(args: ObjectRef, session: &Session) -> anyhow::Result<Ex
             table(&place, *size, &rows)
         }
         (Stat::File { size, modified, folder }, true) => json!({
-            "location": place, "size": size, "last_modified": time(*modified), "folder": folder,
+            "location": place.exact(), "size": size, "last_modified": time(*modified), "folder": folder,
         })
         .to_string(),
-        _ => place,
+        _ => place.to_string(),
     };
     output::result(&text)?;
     Ok(Exit::Done)
 }
 
-fn object(place: &str, info: &ObjectInfo) -> String {
+fn object(place: &Foreign, info: &ObjectInfo) -> String {
     let checksum =
         info.checksum.zip(info.checksum_base64()).map(|(c, v)| format!("{} {v}", c.algorithm));
     let mut rows = vec![
@@ -51,11 +51,9 @@ fn object(place: &str, info: &ObjectInfo) -> String {
     table(place, info.size, &rows)
 }
 
-fn table(place: &str, size: u64, rows: &[(&str, Option<String>)]) -> String {
-    let mut lines = vec![
-        haul::redact::escape_control(place).into_owned(),
-        format!("  {:<10}{size} bytes ({})", "Size", human(size)),
-    ];
+fn table(place: &Foreign, size: u64, rows: &[(&str, Option<String>)]) -> String {
+    let mut lines =
+        vec![place.to_string(), format!("  {:<10}{size} bytes ({})", "Size", human(size))];
     for (name, value) in rows {
         if let Some(value) = value {
             lines.push(format!("  {name:<10}{}", haul::redact::escape_control(value)));
@@ -64,7 +62,7 @@ fn table(place: &str, size: u64, rows: &[(&str, Option<String>)]) -> String {
     lines.join("\n")
 }
 
-fn object_json(place: &str, info: &ObjectInfo) -> serde_json::Value {
+fn object_json(place: &Foreign, info: &ObjectInfo) -> serde_json::Value {
     let checksums: serde_json::Map<_, _> = info
         .checksum
         .zip(info.checksum_base64())
@@ -72,7 +70,7 @@ fn object_json(place: &str, info: &ObjectInfo) -> serde_json::Value {
         .into_iter()
         .collect();
     json!({
-        "location": place, "size": info.size, "etag": info.etag,
+        "location": place.exact(), "size": info.size, "etag": info.etag,
         "content_type": info.content_type, "last_modified": time(info.modified),
         "metadata": info.metadata, "version_id": info.version_id,
         "storage_class": info.storage_class, "checksums": checksums,

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use haul::PendingUpload;
 use haul::redact::escape_control as show;
+use haul::{Foreign, PendingUpload};
 use serde_json::{Value, json};
 
 use crate::args::{AbortArgs, UploadsArgs, UploadsCommand, UploadsRef};
@@ -26,8 +26,7 @@ async fn list(args: &UploadsRef, session: &Session) -> anyhow::Result<Exit> {
             object("upload", &upload).to_string()
         } else {
             let begun = upload.initiated.map(rfc3339).unwrap_or_default();
-            let place = upload.location.to_string();
-            format!("{begun:<20}  {}  {}", show(&place), show(&upload.id))
+            format!("{begun:<20}  {}  {}", upload.location, show(&upload.id))
         })?;
     }
     Ok(Exit::Done)
@@ -80,15 +79,14 @@ fn is_old(upload: &PendingUpload, age: Duration, now: SystemTime) -> bool {
 
 fn tell(kind: &str, what: &str, upload: &PendingUpload, session: &Session) -> haul::Result<()> {
     if session.common.json {
-        return output::result(&object(kind, upload).to_string());
+        return output::changed(&object(kind, upload).to_string());
     }
-    let place = upload.location.to_string();
-    output::result(&format!("{what} {} {}", show(&place), show(&upload.id)))
+    output::changed(&format!("{what} {} {}", upload.location, show(&upload.id)))
 }
 
 fn object(kind: &str, upload: &PendingUpload) -> Value {
     json!({
-        "type": kind, "location": upload.location.to_string(), "upload_id": upload.id,
+        "type": kind, "location": Foreign::from(&upload.location).exact(), "upload_id": upload.id,
         "initiated": upload.initiated.map(rfc3339),
     })
 }

@@ -153,6 +153,10 @@ impl Config {
                 top.remove(setting.arg);
             }
         }
+        // A profile that is named wins over keys in the environment; one that is only usual does not.
+        if variable("AWS_ACCESS_KEY_ID").is_some() {
+            top.remove("profile");
+        }
         let merge = |own: &Section| {
             let mut all = top.clone();
             all.extend(own.iter().map(|(arg, given)| (*arg, given.clone())));

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use haul::Event;
+use haul::{Event, Foreign};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::peers::Peers;
@@ -110,9 +110,9 @@ impl Render for Bar {
 }
 
 /// The end of a name, where the difference is.
-pub(super) fn short(name: &str, most: usize) -> String {
-    let most = most.clamp(8, 28);
-    let name = name.rsplit('/').find(|s| !s.is_empty()).unwrap_or(name);
+pub(super) fn short(name: &Foreign, most: usize) -> String {
+    let (most, name) = (most.clamp(8, 28), name.to_string());
+    let name = name.rsplit('/').find(|s| !s.is_empty()).unwrap_or(&name);
     let len = name.chars().count();
     if len <= most {
         return name.to_owned();
@@ -129,6 +129,7 @@ mod tests {
         for columns in [20, 60, 100] {
             drop((style(true, columns), style(false, columns)));
         }
+        let short = |name: &str, most| short(&name.into(), most);
         assert_eq!(short("s3://b/dir/a.txt", 28), "a.txt");
         assert_eq!(short(&"x".repeat(40), 28).chars().count(), 28);
         assert!(short("an-extremely-long-name-of-a-file.tar.gz", 10).ends_with(".tar.gz"));

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haul::{Event, Meter};
+use haul::{Event, Foreign, Meter};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::bar::{EVERY, columns, short};
@@ -19,8 +19,8 @@ use crate::moment::whole_seconds;
 use crate::output;
 use crate::size::{grouped, human};
 
-/// The most bars beside the total.
-const MOST: usize = 8;
+/// The most bars beside the total: one for each file in flight, of which there are so many at most.
+const MOST: usize = 16;
 
 pub(super) struct Bars {
     screen: MultiProgress,
@@ -39,7 +39,7 @@ pub(super) struct Bars {
 /// An item in flight.
 struct Live {
     since: Instant,
-    from: String,
+    from: Foreign,
     size: Option<u64>,
     meter: Arc<Meter>,
     bar: Option<ProgressBar>,
@@ -186,7 +186,7 @@ fn redraw(screen: &MultiProgress) {
 
 fn draw_peer(bar: &ProgressBar, peer: &Peer, reach: Reach) {
     let Reach { landed, total, speed } = reach;
-    bar.set_prefix(short(&peer.name, usize::from(columns()) / 3));
+    bar.set_prefix(short(&peer.name.as_str().into(), usize::from(columns()) / 3));
     bar.set_length(total);
     bar.set_position(landed);
     let left = time_left(total.saturating_sub(landed), speed).filter(|left| *left > 0.0);
@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     fn started(item: u64, size: u64) -> Event {
-        let (from, to) = (format!("s3://b/{item}"), String::new());
+        let (from, to) = (format!("s3://b/{item}").into(), Foreign::default());
         Event::ItemStarted { item, from, to, size: Some(size), meter: Meter::new() }
     }
 
@@ -301,15 +301,15 @@ mod tests {
     #[test]
     fn items_that_last_get_a_bar() {
         let mut bars = Bars::new(Peers::new(false));
-        for item in 0..12 {
+        for item in 0..24 {
             bars.event(&started(item, 10));
         }
         let now = Instant::now();
         assert!(bars.shown(now).is_empty(), "none has lasted");
-        assert_eq!(bars.shown(now + EVERY), (0..8).collect::<Vec<_>>());
+        assert_eq!(bars.shown(now + EVERY), (0..16).collect::<Vec<_>>());
         let done = haul::Settled::new("", "", haul::Outcome::Removed);
         bars.event(&Event::Settled(Box::new(done)));
-        assert_eq!(bars.shown(now + EVERY), (1..9).collect::<Vec<_>>());
+        assert_eq!(bars.shown(now + EVERY), (1..17).collect::<Vec<_>>());
     }
 
     #[test]

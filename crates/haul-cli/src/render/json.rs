@@ -47,7 +47,9 @@ impl Render for Json {
     fn event(&mut self, event: &Event) {
         let line = match event {
             Event::ItemStarted { item, from, to, size, .. } => {
-                let mut line = json!({"type": "started", "from": from, "to": to, "size": size});
+                let mut line = json!({
+                    "type": "started", "from": from.exact(), "to": to.exact(), "size": size,
+                });
                 if self.many {
                     line["item"] = (*item).into();
                 }
@@ -56,16 +58,16 @@ impl Render for Json {
             Event::Retrying { error, attempt, wait } => json!({
                 "type": "retrying", "error": error, "attempt": attempt, "wait": wait.as_secs_f64(),
             }),
-            Event::Note { text } => json!({"type": "note", "text": text}),
+            Event::Note { text } => json!({"type": "note", "text": text.exact()}),
             Event::ItemDone { report } => {
                 json!({
-                    "type": "done", "from": report.from, "to": report.to, "bytes": report.bytes,
+                    "type": "done", "from": report.from.exact(), "to": report.to.exact(), "bytes": report.bytes,
                     "seconds": report.elapsed.as_secs_f64(), "retried": report.retried,
                     "verified": report.verified.to_string(),
                 })
             }
             Event::Settled(settled) => json!({
-                "type": "done", "item": settled.item, "from": settled.from, "to": settled.to,
+                "type": "done", "item": settled.item, "from": settled.from.exact(), "to": settled.to.exact(),
                 "bytes": settled.size, "ok": !matches!(settled.outcome, Outcome::Failed(_)),
             }),
             event => match self.peers.hear(event) {

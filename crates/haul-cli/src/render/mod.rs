@@ -18,7 +18,7 @@ use std::io::IsTerminal as _;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use haul::{Event, Haul, MeterSnapshot, Settled, Summary, TransferHandle};
+use haul::{Event, Foreign, Haul, MeterSnapshot, Settled, Summary, TransferHandle};
 
 use crate::args::{Common, ProgressMode};
 use crate::session::Session;
@@ -225,7 +225,7 @@ struct Show<'a> {
     stopping: bool,
     /// Whether items say the same thing over and over: what was said once is enough.
     sparing: bool,
-    told: HashSet<String>,
+    told: HashSet<Foreign>,
     last_retry: Option<Instant>,
 }
 
@@ -344,7 +344,7 @@ fn retry_line(error: &str, attempt: u32, wait: Duration) -> String {
 fn note_of(event: &Event, peers: &mut Peers) -> Option<String> {
     match event {
         Event::Retrying { error, attempt, wait } => Some(retry_line(error, *attempt, *wait)),
-        Event::Note { text } => Some(output::error_line(text)),
+        Event::Note { text } => Some(output::error_line(&text.to_string())),
         event => peers.line(event),
     }
 }

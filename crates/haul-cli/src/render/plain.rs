@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use haul::{Event, Summary};
+use haul::{Event, Foreign, Summary};
 
 use super::peers::{Peers, Reach};
 use super::{Pulse, Render, note_of};
@@ -14,7 +14,7 @@ use crate::size::{grouped, human, human_rate};
 const EVERY: Duration = Duration::from_secs(5);
 
 pub(super) struct Plain {
-    name: Option<String>,
+    name: Option<Foreign>,
     many: bool,
     started: Instant,
     drew: bool,
@@ -84,7 +84,7 @@ impl Render for Plain {
         let total = meter.total.filter(|_| !self.many || items.complete);
         let of = total.map(|total| of(meter.landed, total)).unwrap_or_default();
         let rate = human_rate(meter.wire.max(meter.landed), elapsed);
-        let what = self.name.clone().unwrap_or_else(|| counted(items));
+        let what = self.name.as_ref().map_or_else(|| counted(items), ToString::to_string);
         output::note(&format!("{what}: {done}{of} at {rate}"));
     }
 

@@ -85,6 +85,11 @@ async fn concurrency_is_1_to_16_or_auto() {
         world.haul(["cp", "-c", good, "a", "s3://bucket/x"]).run().await.ok();
     }
     world.haul(["cp", "--max-concurrent", "3", "a", "s3://bucket/x"]).run().await.ok();
+    // The names that people bring with them are in the help.
+    let help = world.haul(["cp", "--help"]).run().await;
+    for name in ["--max-concurrent", "--chunk-size"] {
+        assert!(help.ok().out().contains(name), "{help}");
+    }
 }
 
 #[tokio::test]

@@ -63,10 +63,28 @@ async fn no_credentials() {
         );
     }
     assert!(world.tree() == tree);
-    let done = world.haul(["cat", "s3://bucket/k", "--profile", "nobody"]);
-    let done = done.without("AWS_ACCESS_KEY_ID").without("AWS_SECRET_ACCESS_KEY").run().await;
-    assert!(matches!(done.code, 2 | 5), "{done}");
-    done.failed(done.code, "cannot *profile*");
+}
+
+/// G.5: a profile that is nowhere is an error, and not the environment.
+#[tokio::test]
+async fn a_profile_that_is_not_there() {
+    let world = World::new().await;
+    world.put("k", "data");
+    world.file("aws", "[default]\nregion = x\n[profile work]\nregion = y\n");
+    let said = "cannot connect to the store: there is no profile called typo (the AWS configuration \
+                files have default, work)";
+    for args in [
+        &["cat", "s3://bucket/k", "--profile", "typo"][..],
+        &["ls", "s3://bucket", "--profile", "typo", "--no-sign-request"],
+        &["cp", "s3://bucket/k", "s3://bucket/c", "--dest-profile", "typo"],
+        &["sync", "s3://bucket/", "s3://bucket/c/", "--source-profile", "typo"],
+    ] {
+        let run = world.haul(args).env("AWS_CONFIG_FILE", world.path("aws"));
+        run.run().await.failed(2, said);
+    }
+    let run = world.haul(["cat", "s3://bucket/k"]).env("HAUL_PROFILE", "typo");
+    let none = "*there is no profile called typo (the AWS configuration files have none)";
+    run.run().await.failed(2, none);
 }
 
 #[tokio::test]

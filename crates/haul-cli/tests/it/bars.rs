@@ -43,8 +43,73 @@ pub(crate) async fn drawn(screen: &Mutex<String>, text: &str) {
     panic!("no {text:?} on the screen: {:?}", screen.lock().unwrap());
 }
 
-/// S0.10: a bar for each item in flight, moving with its bytes; S0.31, S0.32: speed and time left
-/// of all; U0.2: results stay clean.
+/// What a line on the screen says last, once `text` is on it: between two returns to its start.
+fn line_with(screen: &Mutex<String>, text: &str) -> String {
+    let seen = screen.lock().unwrap();
+    let mut lines = seen.split(['\r', '\n']).filter(|line| line.contains(text));
+    lines.next_back().unwrap_or_else(|| panic!("no {text:?}: {seen:?}")).to_owned()
+}
+
+/// Waits for a percentage in a range.
+async fn drawn_percent(screen: &Mutex<String>, range: std::ops::Range<u32>) -> String {
+    let all: Vec<_> = range.map(|percent| format!("{percent:>3}%")).collect();
+    let find = || {
+        let seen = screen.lock().unwrap();
+        all.iter().find(|percent| seen.contains(*percent)).cloned()
+    };
+    for _ in 0..3000 {
+        if let Some(percent) = find() {
+            return percent;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("no {all:?} on the screen: {:?}", screen.lock().unwrap());
+}
+
+/// S0.10: a bar is as long as its file and moves with its bytes; S0.31, S0.32: the line of all says how
+/// fast they move and how long that will take.
+#[tokio::test]
+async fn bars_move_with_the_bytes_and_tell_speed_and_time_left() {
+    let world = World::new().await;
+    world.file("t/large.bin", vec![1; 20 * MIB]);
+    let hold = |nth| Rule::on(Op::UploadPart).nth(nth).then(Fault::Stall);
+    let held = [2, 3].map(|nth| world.server.faults().add(hold(nth)));
+    let (slave, screen) = terminal();
+    let args = ["cp", "-r", "-c", "1", "t", "s3://bucket/"];
+    let run = world.haul(args).env("TERM", "xterm").stderr(slave).spawn();
+    // What the socket took of the part that is held counts as well.
+    for (held, range) in held.iter().zip([40..70, 70..100]) {
+        let percent = drawn_percent(&screen, range).await;
+        assert!(line_with(&screen, &percent).contains("large.bin"), "{percent}");
+        held.release();
+    }
+    run.end().await.ok();
+    let total = line_with(&screen, " left");
+    assert!(total.contains("0/1") && total.contains("MiB/s  "), "{total:?}");
+}
+
+/// S3.31: the bar of one object has its bytes, its percentage, its speed, and the time left.
+#[tokio::test]
+async fn the_bar_of_one_object() {
+    let world = World::new().await;
+    world.put("k.bin", vec![1; 20 * MIB]);
+    let hold = |nth| Rule::on(Op::GetObject).nth(nth).then(Fault::Stall);
+    let held = [2, 3].map(|nth| world.server.faults().add(hold(nth)));
+    let (slave, screen) = terminal();
+    let run = world.haul(["cp", "-c", "1", "s3://bucket/k.bin", "x"]);
+    let run = run.env("TERM", "xterm").stderr(slave).spawn();
+    for (held, (percent, bytes)) in held.iter().zip([("40%", "8.00 MiB"), ("80%", "16.00 MiB")]) {
+        drawn(&screen, percent).await;
+        let line = line_with(&screen, percent);
+        assert!(line.contains("k.bin") && line.contains('━'), "{line:?}");
+        assert!(line.contains(&format!("{bytes}/20.00 MiB")) && line.contains("/s"), "{line:?}");
+        held.release();
+    }
+    run.end().await.ok();
+    assert!(line_with(&screen, " left").contains("MiB/s  "), "{screen:?}");
+}
+
+/// S0.10: a bar for each item in flight; U0.2: results stay clean.
 #[tokio::test]
 async fn items_in_flight_have_bars_and_results_are_pure() {
     let world = World::new().await;

@@ -1,6 +1,8 @@
 //! Where settings come from: flags, environment, file, defaults.
 
-use crate::harness::{BUCKET, MIB, World};
+use haul_testkit::{Fault, Op, Rule};
+
+use crate::harness::{BUCKET, MIB, World, within};
 
 /// Value and origin of a setting.
 async fn setting(
@@ -79,12 +81,74 @@ async fn the_file_changes_what_is_done() {
     world.file("big", vec![1; 12 * MIB]);
     let haul = |args: &[&str]| world.haul(args.to_vec()).env("XDG_CONFIG_HOME", world.path("conf"));
     haul(&["cp", "big", "s3://bucket/a"]).run().await.ok();
-    let parts = world.server.calls().count(haul_testkit::Op::UploadPart);
+    let parts = world.server.calls().count(Op::UploadPart);
     assert_eq!(parts, 3, "S1.15, X1.7: parts of 5 MiB");
     let nowhere = |args: &[&str]| haul(args).env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     nowhere(&["cp", "--profile", "here", "big", "s3://bucket/b"]).run().await.ok();
     nowhere(&["cp", "--dest-profile", "here", "big", "s3://bucket/c"]).run().await.ok();
     assert_eq!(world.server.store().keys(BUCKET), ["a", "b", "c"]);
+}
+
+/// S1.16: `multipart_concurrency` of the file is how many parts are in flight, and `--limit-rate` and
+/// `--chunk-size` do what they say.
+#[tokio::test]
+async fn the_file_says_how_many_parts_are_in_flight() {
+    let world = World::new().await;
+    world.file("haul.toml", "[s3]\nmultipart_concurrency = 2\n");
+    world.file("big", vec![1; 30 * MIB]);
+    let hold = Rule::on(Op::UploadPart).always().then(Fault::Stall);
+    let held = world.server.faults().add(hold);
+    let args = ["cp", "--chunk-size", "5MiB", "big", "s3://bucket/k"];
+    let run = world.haul(args).env("HAUL_CONFIG", world.path("haul.toml")).spawn();
+    within("two parts", world.server.calls().wait_in_flight(Op::UploadPart, 2)).await;
+    held.release();
+    run.end().await.ok();
+    assert_eq!(world.server.calls().peak_in_flight(), 2);
+    assert_eq!(world.server.calls().count(Op::UploadPart), 6);
+    let started = std::time::Instant::now();
+    let args = ["cp", "--limit-rate", "10MB", "s3://bucket/k", "x"];
+    world.haul(args).run().await.ok();
+    // 31 MB, of which the first second or so may come at once.
+    assert!(started.elapsed().as_secs_f64() > 1.0, "{:?}", started.elapsed());
+}
+
+/// G.4: a profile of the AWS files that is named comes before the environment: its keys, its region and
+/// its endpoint, for either side.
+#[tokio::test]
+async fn a_named_profile_comes_before_the_environment() {
+    let (old, new) = (World::new().await, World::new().await);
+    old.put("k", "data");
+    let profile = |name: &str, world: &World, endpoint: &str| {
+        let server = &world.server;
+        let (id, secret, region) = (server.access_key(), server.secret_key(), server.region());
+        format!(
+            "[profile {name}]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n\
+             region = {region}\n{endpoint}\n"
+        )
+    };
+    let url = |world: &World| format!("endpoint_url = {}", world.server.endpoint_url());
+    let files = [
+        profile("old", &old, &url(&old)),
+        profile("new", &new, "services = new"),
+        format!("[services new]\ns3 =\n  {}\n", url(&new)),
+    ];
+    let file = old.file("aws", files.concat());
+    let haul = |args: &[&str]| {
+        let run = old.haul(args.to_vec()).env("AWS_CONFIG_FILE", &file);
+        let run = run.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").env("AWS_REGION", "elsewhere");
+        run.env("AWS_ACCESS_KEY_ID", "another").env("AWS_SECRET_ACCESS_KEY", "another")
+    };
+    let both = ["--source-profile", "old", "--dest-profile", "new"];
+    let sync = [&["sync", "s3://bucket", "s3://bucket"][..], &both].concat();
+    haul(&sync).run().await.ok();
+    assert_eq!(new.stored("k"), b"data");
+    assert_eq!(haul(&["cat", "--profile", "new", "s3://bucket/k"]).run().await.ok().out(), "data");
+    let named = haul(&["cat", "s3://bucket/k"]).env("HAUL_PROFILE", "new").run().await;
+    assert_eq!(named.ok().out(), "data");
+    // One that is only usual does not: the environment's store does not answer.
+    let usual = old.file("haul.toml", "[s3]\nprofile = 'new'\n[transfer]\nretries = 0\n");
+    let done = haul(&["cat", "s3://bucket/k"]).env("HAUL_CONFIG", usual).run().await;
+    assert_ne!(done.code, 0, "{done}");
 }
 
 #[tokio::test]

@@ -42,6 +42,11 @@ async fn what_does_not_work_fails() {
     assert_eq!(verdict(done.ended(1), "store").0, "fail", "{done}");
     let done = world.haul(["doctor", "--bucket", "s3://none"]).run().await;
     assert_eq!(verdict(done.ended(1), "store").0, "fail", "{done}");
+    // G.5: a profile that is nowhere.
+    let done = world.haul(["doctor", "--profile", "typo"]).run().await;
+    let said = "there is no profile called typo in haul.toml or the AWS files";
+    assert_eq!(verdict(done.ended(1), "credentials"), ("fail", said), "{done}");
+    assert_eq!(verdict(&done, "in force").0, "fail", "{done}");
     let done = world.haul(["doctor"]).env("SSL_CERT_FILE", "none.pem").run().await;
     assert_eq!(verdict(done.ended(1), "certificates").0, "fail", "{done}");
 }

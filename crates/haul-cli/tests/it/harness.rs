@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 pub(crate) const BUCKET: &str = "bucket";
@@ -219,6 +220,7 @@ impl Run {
     }
 
     fn start(mut self) -> Running {
+        hear_signals();
         let mut child = self.command.spawn().unwrap();
         if let Some(bytes) = self.input {
             let mut stdin = child.stdin.take().unwrap();
@@ -232,6 +234,23 @@ impl Run {
     pub(crate) async fn run(self) -> Done {
         self.spawn().end().await
     }
+}
+
+/// Children begin with the usual meaning of signals, also where the tests were started with some of them
+/// ignored, as `nohup` does and a shell for what runs in the background: what is caught here is reset in
+/// whatever is started. Where nothing is ignored, nothing is caught.
+fn hear_signals() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let ignored = ignored.map_or(0, |bits| u64::from_str_radix(bits.trim(), 16).unwrap());
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            if ignored >> (kind.as_raw_value() - 1) & 1 == 1 {
+                drop(signal(kind).unwrap()); // the handler stays
+            }
+        }
+    });
 }
 
 /// Reads a stream to its end, from now on: a full pipe must not hold up the run.

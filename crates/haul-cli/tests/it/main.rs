@@ -20,6 +20,7 @@ mod disk_full;
 mod docs;
 mod doctor;
 mod durable;
+mod foreign;
 mod harness;
 mod keys;
 mod listing;

@@ -125,6 +125,26 @@ async fn while_a_store_does_not_answer_at_all() {
     }
 }
 
+/// `nohup haul ...`, and `haul ... &` in a script: what is ignored when it begins stays so.
+#[tokio::test]
+async fn signals_that_are_ignored_stay_ignored() {
+    let world = World::new().await;
+    world.put("k", vec![1; 12 * MIB]);
+    let held = world.server.faults().add(Rule::on(Op::GetObject).then(Fault::Stall));
+    let script = "trap '' HUP INT; exec $HAUL cp s3://bucket/k x";
+    let run = world.program("sh", ["-c", script]).spawn();
+    within("a request", held.wait_hits(1)).await;
+    run.signal(Signal::HUP);
+    run.signal(Signal::INT);
+    held.release();
+    run.end().await.ok();
+    let held = world.server.faults().add(Rule::on(Op::GetObject).always().then(Fault::Stall));
+    let run = world.program("sh", ["-c", script]).spawn();
+    within("a request", held.wait_hits(1)).await;
+    run.signal(Signal::TERM);
+    run.end().await.stopped(143);
+}
+
 /// A retry that waits is no reason to wait.
 #[tokio::test]
 async fn while_it_backs_off() {

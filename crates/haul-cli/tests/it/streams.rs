@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use haul_testkit::{Op, sizes};
+use haul_testkit::{Fault, Op, Rule, sizes};
 use tokio::io::AsyncReadExt as _;
 
 use crate::harness::{BUCKET, MIB, World, within};
@@ -65,7 +65,7 @@ async fn an_empty_object() {
     assert!(done.quiet().out().contains("0 bytes"), "{done}");
 }
 
-/// `haul cat ... | head -c 10`
+/// `haul cat ... | head -c 10` ends as `cat` does: quietly, and `pipefail` can tell.
 #[tokio::test]
 async fn a_reader_that_has_enough_ends_it_quietly() {
     let world = World::new().await;
@@ -78,33 +78,86 @@ async fn a_reader_that_has_enough_ends_it_quietly() {
         drop(stdout);
         assert_eq!(first[..], sizes::pattern(10, 17));
         let done = run.end().await;
-        assert_eq!(done.signalled, None, "{done}");
-        done.quiet();
+        assert_eq!(done.ended(141).err, "", "{done}");
     }
+    let script = "set -o pipefail; $HAUL cat s3://bucket/k | head -c 10 > /dev/null";
+    let done = world.program("bash", ["-c", script]).run().await;
+    assert_eq!((done.code, done.err.as_str()), (141, ""), "{done}");
 }
 
-/// Results that nobody reads: the work is done all the same, and there is nothing to say.
+/// Results that nobody reads: what only tells has nothing left to do, and what changes something says
+/// that nobody heard of it.
 #[tokio::test]
 async fn nobody_reads_the_results() {
     let world = World::new().await;
     world.put("k", "data");
     world.file("a", "data");
-    for args in [
-        &["stat", "s3://bucket/k"][..],
-        &["stat", "--json", "s3://bucket/k"],
-        &["cp", "-q", "a", "s3://bucket/up"],
-        &["rm", "s3://bucket/k"],
-        &["completions", "bash"],
-        &["--help"],
-        &["cp", "--help"],
+    world.file("t/a", "data");
+    let unread = "haul: cannot write standard output: the reader went away\n";
+    for (args, said) in [
+        (&["stat", "s3://bucket/k"][..], ""),
+        (&["stat", "--json", "s3://bucket/k"], ""),
+        (&["ls", "s3://bucket"], ""),
+        (&["check", "t", "s3://bucket/none"], ""),
+        (&["cp", "-q", "a", "s3://bucket/up"], unread),
+        (&["rm", "s3://bucket/k"], unread),
+        (&["completions", "bash"], ""),
+        (&["--help"], ""),
+        (&["cp", "--help"], ""),
     ] {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let done = world.haul(args).stdout(Stdio::from(writer)).run().await;
-        assert_eq!(done.signalled, None, "{done}");
-        done.quiet();
+        let done = world.haul(args).stdout(Stdio::from(closed())).run().await;
+        assert_eq!(done.ended(141).err, said, "{done}");
     }
     assert_eq!(world.server.store().keys(BUCKET), ["up"]);
+}
+
+/// A pipe whose reader is gone.
+fn closed() -> std::io::PipeWriter {
+    let (_, writer) = std::io::pipe().unwrap();
+    writer
+}
+
+/// G.3: `haul sync ... | grep -m1 x`: the work stops, says so and how far it came, and is no success.
+#[tokio::test]
+async fn work_whose_results_nobody_reads_stops_loudly() {
+    let world = World::new().await;
+    for i in 0..600 {
+        world.file(format!("t/{i:03}"), "x");
+    }
+    // The last one cannot end before nobody reads what the others did.
+    let held = Rule::on(Op::PutObject).key("to/599").always().then(Fault::Stall);
+    world.server.faults().add(held);
+    for args in [
+        &["sync", "t", "s3://bucket/to"][..],
+        &["cp", "-r", "-q", "t/", "s3://bucket/to/"],
+        &["mv", "-r", "--json", "t/", "s3://bucket/to/"],
+    ] {
+        let done = world.haul(args).stdout(Stdio::from(closed())).run().await;
+        let said = &done.ended(141).err;
+        assert!(said.starts_with("haul: nobody reads the results: stopped with "), "{done}");
+        assert_eq!(said.lines().count(), 1, "{done}");
+    }
+    world.file("batch", "ls s3://bucket\nrm s3://bucket/to/000\n");
+    let done = world.haul(["run", "-j", "1", "batch"]).stdout(Stdio::from(closed())).run().await;
+    done.ended(141);
+    assert!(world.server.store().keys(BUCKET).contains(&"to/000".to_owned()), "it went on");
+}
+
+/// G.2: `/dev/stdout` is standard output, and not a file beside it that the result is written over.
+#[tokio::test]
+async fn the_systems_names_for_standard_output() {
+    let world = World::new().await;
+    world.put("k", "data");
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let to = std::fs::File::create(world.path("to")).unwrap();
+        world.haul(["cp", "s3://bucket/k", name]).stdout(to).run().await.ok();
+        assert_eq!(std::fs::read(world.path("to")).unwrap(), b"data", "{name}");
+        assert_eq!(world.haul(["cp", "s3://bucket/k", name]).run().await.ok().out(), "data");
+    }
+    for name in ["/dev/stdin", "/dev/fd/0"] {
+        world.haul(["cp", name, "s3://bucket/in"]).input("typed").run().await.ok();
+        assert_eq!(world.stored("in"), b"typed", "{name}");
+    }
 }
 
 /// A slow reader holds up the pipe, and no more than the budget piles up behind it.

@@ -6,7 +6,9 @@
 use std::time::{Duration, SystemTime};
 
 use haul_core::handle::JobContext;
-use haul_core::{Difference, Entry, EntryKind, Outcome, RelPath, Result, Settled, Verified};
+use haul_core::{
+    Difference, Entry, EntryKind, Foreign, Outcome, RelPath, Result, Settled, Verified,
+};
 use haul_local::recall_all;
 
 use super::Pairs;
@@ -140,7 +142,7 @@ impl Pairs {
     pub(super) async fn check(self, step: Step, cx: JobContext) -> Settled {
         let inner = &*self.0;
         let path = step.path().cloned().unwrap_or_else(|| RelPath::new(""));
-        let (from, to) = (inner.from.origin(&path).to_string(), inner.to().name(&path));
+        let (from, to) = (Foreign::from(&inner.from.origin(&path)), inner.to().name(&path));
         let outcome = match step {
             Step::Source(_) | Step::SourceNear(_) => {
                 Outcome::Differs(Difference::MissingAtDestination)

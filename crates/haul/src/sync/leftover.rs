@@ -84,7 +84,7 @@ impl Plan {
         }
         self.cut_short();
         let what = "what is to be removed cannot be written down";
-        Err(Error::new(ErrorKind::Io, Op::Remove, &dest.path, what))
+        Err(Error::new(ErrorKind::Io, Op::Remove, dest.path.shown(), what))
     }
 
     /// Whether a file that goes at the end is where the source has a folder with this in it: it is

@@ -15,8 +15,8 @@ use futures::stream::{self, Stream, StreamExt as _};
 use haul_core::handle::JobContext;
 use haul_core::many::Item;
 use haul_core::{
-    Engine, Entry, EntryKind, Error, ErrorKind, Event, Location, Op, Outcome, Result, Settled,
-    Skip, Summary, TransferHandle,
+    Engine, Entry, EntryKind, Error, ErrorKind, Event, Foreign, Location, Op, Outcome, Result,
+    Settled, Skip, Summary, TransferHandle,
 };
 use haul_local::{Symlinks, WalkOptions};
 
@@ -262,7 +262,7 @@ impl Pairs {
             // on it.
             Ok(Step::Hidden(e)) if plan.delete => return failed(e),
             Ok(Step::Hidden(e)) => {
-                cx.events.send(Event::Note { text: e.to_string() });
+                cx.events.send(Event::Note { text: e.to_string().into() });
                 return None;
             }
             Ok(Step::Unlisted(e)) => return failed(e),
@@ -300,7 +300,7 @@ impl Pairs {
                 Err(e) => Some(Outcome::Failed(e)),
             };
             if let Some(outcome) = outcome {
-                let (from, to) = (pick.from.to_string(), inner.to().name(&pick.to));
+                let (from, to) = (Foreign::from(&pick.from), inner.to().name(&pick.to));
                 return Settled::new(from, to, outcome).sized(pick.entry.size);
             }
         }

@@ -19,7 +19,7 @@ fn verdicts(many: &Many) -> Vec<(String, Result<Verified, Option<Difference>>)> 
             other => unreachable!("{other:?}"),
         };
         let name = if s.from.is_empty() { &s.to } else { &s.from };
-        (name.rsplit('/').next().unwrap().to_owned(), found)
+        (name.exact().rsplit('/').next().unwrap().to_owned(), found)
     };
     many.items.iter().map(verdict).collect()
 }

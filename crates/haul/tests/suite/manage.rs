@@ -180,7 +180,11 @@ async fn list(kit: &Kit, request: ListRequest) -> Result<Vec<(String, EntryKind,
     while let Some(page) = or_hang("a page", listed.next()).await {
         let page = page?;
         assert!(page.problems.is_empty(), "{:?}", page.problems);
-        found.extend(page.entries.iter().map(|e| (listed.location_of(e), e.kind.clone(), e.size)));
+        found.extend(
+            page.entries
+                .iter()
+                .map(|e| (listed.location_of(e).exact().into_owned(), e.kind.clone(), e.size)),
+        );
     }
     Ok(found)
 }

@@ -133,10 +133,10 @@ impl Many {
     pub(crate) fn changes(&self) -> BTreeSet<(bool, String, String)> {
         let change = |s: &haul::Settled| match &s.outcome {
             Outcome::Copied(_) | Outcome::Would(Change::Copy | Change::Move) => {
-                Some((false, s.from.clone(), s.to.clone()))
+                Some((false, s.from.exact().into_owned(), s.to.exact().into_owned()))
             }
             Outcome::Removed | Outcome::Would(Change::Remove) => {
-                Some((true, s.from.clone(), s.to.clone()))
+                Some((true, s.from.exact().into_owned(), s.to.exact().into_owned()))
             }
             _ => None,
         };

@@ -111,7 +111,7 @@ async fn sizes_and_times_decide() {
         kit.set_age("in/newer", 5_000);
         let many = kit.sync(request.clone()).await;
         assert_eq!(many.counts(), (2, 1, 0, 0), "{to}");
-        let names: Vec<_> = many.items.iter().map(|s| s.to.clone()).collect();
+        let names: Vec<_> = many.items.iter().map(|s| s.to.to_string()).collect();
         assert!(names[0].ends_with("/longer") && names[1].ends_with("/newer"), "{names:?}");
         // The newer one is from the future: it was kept so, and is not copied each time.
         let again = kit.sync(request.clone()).await;
