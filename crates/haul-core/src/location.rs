@@ -99,11 +99,13 @@ impl Location {
         let Some(scheme) = scheme_of(&lossy) else {
             return Ok(Self::Local(PathBuf::from(raw)));
         };
-        if matches!(scheme, "http" | "https") {
-            return parse_http(raw, &lossy);
-        }
-        if scheme != "s3" {
-            return Err(ParseLocationError::UnknownScheme(scheme.to_owned()));
+        match scheme.to_ascii_lowercase().as_str() {
+            "s3" => {}
+            "http" | "https" => return parse_http(raw, &lossy),
+            _ if scheme.bytes().any(|b| b.is_ascii_uppercase()) => {
+                return Ok(Self::Local(PathBuf::from(raw)));
+            }
+            _ => return Err(ParseLocationError::UnknownScheme(scheme.to_owned())),
         }
         let Some(text) = raw.to_str() else {
             return Err(ParseLocationError::NotUtf8(redact::for_display(&lossy)));
@@ -142,12 +144,12 @@ fn parse_s3(text: &str) -> Result<Location, ParseLocationError> {
     Ok(Location::S3 { bucket: bucket.to_owned(), key: key.to_owned() })
 }
 
-/// The scheme in `scheme://rest` (RFC 3986, 3.1), lower case only, as users type it.
+/// The scheme in `scheme://rest` (RFC 3986, 3.1), as it was typed.
 fn scheme_of(text: &str) -> Option<&str> {
     let (scheme, _) = text.split_once("://")?;
     let mut bytes = scheme.bytes();
-    let starts = bytes.next().is_some_and(|b| b.is_ascii_lowercase());
-    let goes_on = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+.-".contains(&b);
+    let starts = bytes.next().is_some_and(|b| b.is_ascii_alphabetic());
+    let goes_on = |b: u8| b.is_ascii_alphanumeric() || b"+.-".contains(&b);
     (starts && bytes.all(goes_on)).then_some(scheme)
 }
 
@@ -202,9 +204,17 @@ mod tests {
         assert_eq!(Location::parse("/dev/fd/3"), Ok(Location::Local("/dev/fd/3".into())));
     }
 
+    /// A.26: a scheme is the same in capitals (RFC 3986, 3.1).
+    #[test]
+    fn a_store_in_capitals_is_a_store() {
+        assert_eq!(Location::parse("S3://b/K"), Ok(s3("b", "K")));
+        let url = "HTTPS://h/X";
+        assert_eq!(Location::parse(url), Ok(Location::Http(url.into())));
+    }
+
     #[test]
     fn paths_are_paths() {
-        for path in ["a", "./s3:", "/x/y", "C:\\x", "S3://b", "a b://c", "~/x"] {
+        for path in ["a", "./s3:", "/x/y", "C:\\x", "C://x", "a b://c", "~/x"] {
             assert_eq!(Location::parse(path), Ok(Location::Local(path.into())), "{path}");
         }
         assert_eq!(Location::parse(""), Err(ParseLocationError::Empty));

@@ -30,6 +30,8 @@ pub enum Validator {
     Version(String),
     /// Size, times and identity of a file.
     File,
+    /// A weak entity tag or a time of modification, compared with those of every answer.
+    Weak,
     /// Nothing: only lengths can be checked.
     Unpinned,
 }

@@ -59,9 +59,10 @@ impl OpenStream {
         match self.stamp {
             _ if self.at == 0 => true,
             Stamp::Strong(_) => true,
-            // Weak evidence of the same bytes: the same length must come with it.
-            Stamp::Weak(_) | Stamp::Date(_) => self.total.is_some(),
-            Stamp::Nothing => false,
+            // The same length must come with it.
+            Stamp::Date(_) => self.total.is_some(),
+            // A weak tag stands for the same meaning, not for the same bytes (RFC 9110, 8.8.1).
+            Stamp::Weak(_) | Stamp::Nothing => false,
         }
     }
 

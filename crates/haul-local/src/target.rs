@@ -132,7 +132,11 @@ impl LocalUpload {
         let (file, location) = (Arc::clone(&self.file), self.location.clone());
         let label = move || {
             if let Some(modified) = modified {
-                set_modified(&file, modified).map_err(|e| Error::io(Op::Commit, &location, e))?;
+                match set_modified(&file, modified) {
+                    // A time that no file here can have: the bytes are worth more than it.
+                    Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => {}
+                    set => set.map_err(|e| Error::io(Op::Commit, &location, e))?,
+                }
             }
             if let Some(etag) = origin {
                 origin::remember(&*file, &Origin { etag });

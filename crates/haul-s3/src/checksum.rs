@@ -3,7 +3,9 @@
 //! Owns the encoding and the memory of refusals. Must never claim a checksum that the store did not
 //! check.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,16 +22,23 @@ use crate::error::Failure;
 pub(crate) struct ChecksumPolicy {
     first: Option<Algorithm>,
     refused: AtomicBool,
+    /// Objects that HEAD was refused for without a word, when it asked for their checksums.
+    doubted: Mutex<HashSet<String>>,
 }
 
 impl ChecksumPolicy {
     pub(crate) fn new(first: Option<Algorithm>) -> Self {
-        Self { first, refused: AtomicBool::new(false) }
+        Self { first, refused: AtomicBool::new(false), doubted: Mutex::default() }
     }
 
     /// The algorithm to send.
     pub(crate) fn algorithm(&self) -> Option<Algorithm> {
         self.first.filter(|_| !self.refused.load(Ordering::Relaxed))
+    }
+
+    /// Whether HEAD of an object asks for its checksum.
+    pub(crate) fn asks(&self, location: &str) -> bool {
+        self.algorithm().is_some() && !self.doubted().contains(location)
     }
 
     /// Looks at the failure of a request. When it carried a checksum and the store does not know the
@@ -47,11 +56,29 @@ impl ChecksumPolicy {
     }
 
     /// The same for an answer to HEAD, which has no words: a bare 400 may be about the question for a
-    /// checksum, where nothing is known of the store. If it was not, the next answer is the same, and
-    /// final.
-    pub(crate) fn learn_if_bare(&self, asked: bool, failed: Failure) -> Error {
+    /// checksum, where nothing is known of the store, or about the object. So the object is asked about
+    /// once more without that question, and only a yes to that says that it was the question.
+    pub(crate) fn learn_if_bare(&self, asked: bool, location: &str, failed: Failure) -> Error {
         let bare = failed.code.is_none() && failed.error.kind() == ErrorKind::Rejected;
-        if asked && bare { self.refuse(failed.error) } else { failed.error }
+        if asked && bare {
+            self.doubted().insert(location.to_owned());
+            return failed.error.with_retry(Retry::Backoff);
+        }
+        if bare {
+            self.doubted().remove(location);
+        }
+        failed.error
+    }
+
+    /// HEAD of an object was answered, without the question for a checksum.
+    pub(crate) fn answered_without(&self, location: &str) {
+        if self.doubted().remove(location) && !self.refused.swap(true, Ordering::Relaxed) {
+            tracing::warn!("this store refuses the question for checksums: going on without");
+        }
+    }
+
+    fn doubted(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.doubted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refuse(&self, error: Error) -> Error {

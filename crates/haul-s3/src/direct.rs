@@ -31,7 +31,7 @@ pub(crate) struct Direct<'a> {
     pub(crate) address: Arc<Address>,
     /// What to sign with; `None` for requests without a signature.
     pub(crate) keys: Option<&'a Keys>,
-    /// Whether the store breaks the signature of `Accept-Encoding`.
+    /// Whether the store decodes what is stored as gzip, unless it is told not to.
     pub(crate) bare: bool,
 }
 
@@ -51,9 +51,11 @@ impl Direct<'_> {
         headers.add(amz("x-amz-checksum-mode"), get.checksum.then_some("ENABLED"));
         let request = self.request(Method::GET, get.key, query, headers);
         let mut signed = self.signed(request, SignableBody::Bytes(b"")).await?;
-        if let Some(request) = signed.as_mut().filter(|_| !self.bare) {
-            // Not signed, because it is for whoever stands in between.
-            request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(request) = signed.as_mut() {
+            // Not signed, because it is for whoever stands in between. Google's store decodes what is
+            // stored as gzip, and does not say how long that is, for whoever does not take gzip.
+            let takes = if self.bare { "gzip" } else { "identity" };
+            request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(takes));
         }
         Ok(signed)
     }
@@ -206,7 +208,7 @@ mod tests {
         assert_eq!(names, ["accept-encoding", "range", "user-agent"]);
         let bare = Direct { bare: true, ..direct() };
         let request = bare.get(&self::get("k")).await.unwrap().unwrap();
-        assert!(!request.headers().contains_key(ACCEPT_ENCODING));
+        assert_eq!(request.headers()[ACCEPT_ENCODING], "gzip");
     }
 
     #[tokio::test]

@@ -33,6 +33,21 @@ impl Intercept for Bare {
         }
         Ok(())
     }
+
+    /// What is stored as gzip is decoded on the way for whoever does not take gzip, and then the answer
+    /// does not say how long it is. Said of objects alone: documents are not to be encoded.
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        if request.method() == "HEAD" {
+            request.headers_mut().insert("accept-encoding", "gzip");
+        }
+        Ok(())
+    }
 }
 
 /// The URI without the operation's name that the SDK adds; `None` when it has none.

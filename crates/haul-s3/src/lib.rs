@@ -41,7 +41,7 @@ pub use client::{AccessKey, S3Client, S3Options};
 pub use copy::{COPY_OBJECT_LIMIT, CopySpec, copy};
 pub use list::{ListSpec, S3Lister};
 pub use multipart::multipart_etag;
-pub use ops::{ObjectInfo, first_part_size, stat};
+pub use ops::{ObjectInfo, first_part_size, prove_version, stat};
 pub use presign::{LONGEST_LINK, Presigned, presign_get, presign_put};
 pub use provider::{DefaultRegion, ListVersion, Provider, Quirks, UnknownProvider};
 pub use remove::{DELETE_LIMIT, remove, remove_many};

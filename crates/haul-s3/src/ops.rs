@@ -62,6 +62,12 @@ pub async fn stat(client: &S3Client, object: &ObjectId, op: Op) -> Result<Object
     })
 }
 
+/// Proves that the store has the version that `object` names, before that is removed.
+/// `NotFound` where it has not, or does not say so.
+pub async fn prove_version(client: &S3Client, object: &ObjectId) -> Result<()> {
+    crate::seen::prove_version(client, object).await
+}
+
 /// The size of the first part of an object that was made of parts, for whoever wants to compute its
 /// ETag anew. `None` for an object of one piece, and where the store does not look into parts.
 pub async fn first_part_size(client: &S3Client, object: &ObjectId) -> Result<Option<u64>> {

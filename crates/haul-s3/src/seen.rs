@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::ChecksumMode;
 use aws_smithy_types::DateTime;
@@ -82,21 +84,49 @@ pub(crate) async fn head_part(
     part: Option<i32>,
 ) -> Result<Seen> {
     let at = client.at(&object.bucket).await;
-    let asked = client.checksums.algorithm().map(|_| ChecksumMode::Enabled);
+    let location = object.to_string();
+    let asked = client.checksums.asks(&location);
     let request = at
         .head_object()
         .bucket(&object.bucket)
         .key(&object.key)
         .set_version_id(object.version_id.clone())
         .set_part_number(part)
-        .set_checksum_mode(asked.clone());
+        .set_checksum_mode(asked.then_some(ChecksumMode::Enabled));
     let sent = client.asking(op, object, request.send()).await?;
     let answer: HeadObjectOutput = sent.map_err(|e| {
-        let failed = at.failure(op, &object.to_string(), e);
+        let failed = at.failure(op, &location, e);
         // A known store is asked what it understands, and has other reasons for a bare 400.
-        client.checksums.learn_if_bare(asked.is_some() && !client.quirks().known, failed)
+        client.checksums.learn_if_bare(asked && !client.quirks().known, &location, failed)
     })?;
-    Ok(seen!(answer))
+    if !asked {
+        client.checksums.answered_without(&location);
+    }
+    let seen = seen!(answer);
+    seen.prove_version(object, op)?;
+    Ok(seen)
+}
+
+/// Proves that a store has this very version of an object, or a delete marker of that version, before
+/// it is removed: a store without versions takes no notice of the question, and would remove what is
+/// there now.
+pub(crate) async fn prove_version(client: &S3Client, object: &ObjectId) -> Result<()> {
+    let at = client.at(&object.bucket).await;
+    let request = at
+        .head_object()
+        .bucket(&object.bucket)
+        .key(&object.key)
+        .set_version_id(object.version_id.clone());
+    match client.asking(Op::Remove, object, request.send()).await? {
+        Ok(answer) => seen!(answer).prove_version(object, Op::Remove),
+        Err(SdkError::ServiceError(refused)) if is_marker(refused.raw()) => Ok(()),
+        Err(e) => Err(at.failure(Op::Remove, &object.to_string(), e).into()),
+    }
+}
+
+/// How a store answers to HEAD of a delete marker (API reference, HeadObject).
+fn is_marker(answer: &HttpResponse) -> bool {
+    answer.status().as_u16() == 405 && answer.headers().get("x-amz-delete-marker") == Some("true")
 }
 
 impl Seen {
@@ -134,6 +164,21 @@ impl Seen {
             tags: text("x-amz-tagging-count").and_then(|t| t.parse().ok()).unwrap_or_default(),
             counted_parts: text("x-amz-mp-parts-count").and_then(|t| t.parse().ok()),
         }
+    }
+
+    /// Whether the answer is about the version that was asked for. "null" is the version of what was
+    /// stored without versions, which not every store says.
+    pub(crate) fn prove_version(&self, object: &ObjectId, op: Op) -> Result<()> {
+        let named = match (object.version_id.as_deref(), self.version_id.as_deref()) {
+            (None, _) | (Some("null"), None) => true,
+            (Some(asked), got) => got == Some(asked),
+        };
+        if named {
+            return Ok(());
+        }
+        let what = "the store's answer does not name this version";
+        Err(Error::new(ErrorKind::NotFound, op, object, what)
+            .with_hint("does the store keep versions of what is in this bucket?"))
     }
 
     /// The object's size.

@@ -1,9 +1,12 @@
 //! Reading objects.
 //!
 //! Owns the pin: what was seen first fixes ETag and version, and every range is asked for with them,
-//! so that an object that is replaced in the middle is noticed (X3.6).
+//! so that an object that is replaced in the middle is noticed (X3.6). Where there is neither, a weak
+//! ETag and the time of modification are compared with those of every answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::{
@@ -86,12 +89,54 @@ impl S3Source {
 }
 
 /// What every read of an object is held to.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Pin {
+    /// With the version that the caller named, if any.
     pub(crate) object: ObjectId,
     pub(crate) location: String,
-    pub(crate) etag: Option<String>,
     pub(crate) size: u64,
+    /// A strong ETag.
+    pub(crate) etag: Option<String>,
+    /// A weak ETag: it cannot be compared byte for byte (RFC 9110, 8.8.3), but another one is another
+    /// object.
+    weak: Option<String>,
+    modified: Option<SystemTime>,
+    /// The version that was seen, where the caller named none.
+    version: Option<String>,
+    /// Whether requests may not name that version: it takes a permission of its own.
+    unnamed: AtomicBool,
+}
+
+impl Pin {
+    /// The version to ask for.
+    pub(crate) fn version(&self) -> Option<&str> {
+        let seen = self.version.as_deref().filter(|_| !self.unnamed.load(Ordering::Relaxed));
+        self.object.version_id.as_deref().or(seen)
+    }
+
+    /// Whether to ask again without a version, which was refused: the ETag pins as well, and
+    /// `s3:GetObject` alone does not allow to name one (API reference, GetObject).
+    pub(crate) fn leave_out_version(&self, asked: Option<&str>) -> bool {
+        let may = asked.is_some() && self.object.version_id.is_none() && self.etag.is_some();
+        may && {
+            self.unnamed.store(true, Ordering::Relaxed);
+            true
+        }
+    }
+
+    /// Whether an answer is about the object that was opened.
+    pub(crate) fn is_that_of(&self, seen: &Seen) -> bool {
+        fn differ<T: PartialEq>(ours: Option<&T>, theirs: Option<&T>) -> bool {
+            matches!((ours, theirs), (Some(ours), Some(theirs)) if ours != theirs)
+        }
+        let version = self.object.version_id.as_ref().or(self.version.as_ref());
+        if self.etag.is_some() {
+            return !differ(self.etag.as_ref(), seen.etag.as_ref());
+        }
+        !differ(version, seen.version_id.as_ref())
+            && !differ(self.weak.as_ref(), seen.etag.as_ref())
+            && !differ(self.modified.as_ref(), seen.modified.as_ref())
+    }
 }
 
 impl Source for S3Source {
@@ -124,19 +169,19 @@ struct OpenObject {
 }
 
 impl OpenObject {
-    fn new(client: S3Client, mut object: ObjectId, seen: Seen) -> Result<Self> {
+    fn new(client: S3Client, object: ObjectId, seen: Seen) -> Result<Self> {
         let size = seen.size(&object, Op::Open)?;
         let location = object.to_string();
-        // A weak ETag cannot be compared byte for byte (RFC 9110, 8.8.3).
-        let etag = seen.etag.filter(|e| !e.starts_with("W/"));
+        let strong = seen.etag.as_ref().is_some_and(|e| !e.starts_with("W/"));
+        let (etag, weak) = if strong { (seen.etag, None) } else { (None, seen.etag) };
         // "null" is the version of objects from before versioning: it can be overwritten.
         let version = seen.version_id.filter(|v| *v != "null");
         let validator = match (&version, &etag) {
             (Some(version), _) => Validator::Version(version.clone()),
             (None, Some(etag)) => Validator::StrongEtag(etag.clone()),
+            (None, None) if weak.is_some() || seen.modified.is_some() => Validator::Weak,
             (None, None) => Validator::Unpinned,
         };
-        object.version_id = object.version_id.or(version);
         let meta = Meta {
             location: location.clone(),
             size,
@@ -145,7 +190,9 @@ impl OpenObject {
             modified: seen.modified,
             attributes: seen.attributes,
         };
-        let pin = Arc::new(Pin { object, location, etag, size });
+        let (modified, unnamed) = (seen.modified, AtomicBool::new(false));
+        let pin = Pin { object, location, size, etag, weak, modified, version, unnamed };
+        let pin = Arc::new(pin);
         Ok(Self { client, pin, meta })
     }
 }

@@ -75,6 +75,21 @@ pub(crate) struct Stored {
     pub(crate) checksum: Option<String>,
 }
 
+impl Stored {
+    /// Whether the store has what was sent, as far as it says: other bytes are put again, and nothing is
+    /// made of them.
+    fn agrees(&self, sent: &Put<'_>, object: &ObjectId) -> Result<()> {
+        match (&sent.checksum, &self.checksum) {
+            (Some(ours), Some(theirs)) if ours != theirs => {
+                let what = "the store's checksum of what it got is not that of what was sent";
+                Err(Error::new(ErrorKind::Verification, Op::Write, object, what)
+                    .with_retry(Retry::Backoff))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 async fn get(at: &At<'_>, op: Op, location: &str, get: &Get<'_>) -> Result<Got, Failure> {
     let prepared = match at.direct().await {
         Some(direct) => direct.get(get).await.map_err(|e| at.no_credentials(op, location, e))?,
@@ -91,18 +106,29 @@ async fn get(at: &At<'_>, op: Op, location: &str, get: &Get<'_>) -> Result<Got, 
 
 /// GetObject of `range`, checked to be exactly that range of exactly that object.
 pub(crate) async fn get_range(client: &S3Client, pin: &Pin, range: ByteRange) -> Result<Body> {
-    let Pin { object, location, etag, size } = pin;
+    let Pin { object, location, etag, size, .. } = pin;
     // The whole object is asked for without a range: some stores answer 200 to "all of it".
     let partial = range.len() < *size;
     let at = client.at(&object.bucket).await;
-    let asked = Get {
+    let asked = |version| Get {
         key: &object.key,
-        version: object.version_id.as_deref(),
+        version,
         etag: etag.as_deref(),
         range: if partial { range.http_range() } else { None },
         checksum: false,
     };
-    let Got { seen, content_range, body } = get(&at, Op::Read, location, &asked).await?;
+    let version = pin.version();
+    let got = match get(&at, Op::Read, location, &asked(version)).await {
+        Err(refused)
+            if refused.error.kind() == ErrorKind::AccessDenied
+                && pin.leave_out_version(version) =>
+        {
+            get(&at, Op::Read, location, &asked(None)).await
+        }
+        got => got,
+    };
+    let Got { seen, content_range, body } = got?;
+    seen.prove_version(object, Op::Read)?;
     let wrong = |what: String| {
         Err(Error::new(ErrorKind::Protocol, Op::Read, location, what).with_retry(Retry::Backoff))
     };
@@ -112,9 +138,7 @@ pub(crate) async fn get_range(client: &S3Client, pin: &Pin, range: ByteRange) ->
         Some(got) => return wrong(format!("asked for bytes {range}, and the answer is {got:?}")),
         None => return wrong(format!("asked for bytes {range}, and the answer is no range")),
     }
-    if let (Some(pinned), Some(got)) = (etag, &seen.etag)
-        && pinned != got
-    {
+    if !pin.is_that_of(&seen) {
         let what = "it was replaced while it was being read";
         return Err(Error::new(ErrorKind::SourceChanged, Op::Read, location, what));
     }
@@ -148,6 +172,7 @@ pub(crate) async fn get_listed(
     let got = client.in_time(Op::Open, object, getting).await?;
     let got = got.map_err(|failed| client.checksums.learn_if(asked.checksum, failed))?;
     let Got { seen, content_range, body } = got;
+    seen.prove_version(object, Op::Open)?;
     let size = seen.length.and_then(|l| u64::try_from(l).ok());
     let same = size == Some(listed.size)
         && content_range.is_none()
@@ -221,12 +246,13 @@ pub(crate) async fn put_object(
     let what = What::Object(spec);
     let asked = Put { key: &object.key, what, length: payload.len(), checksum };
     let stored = put(client, object, &asked, payload).await?;
-    let Some(etag) = stored.etag else {
+    let Some(etag) = stored.etag.clone() else {
         let what = "the answer has no ETag: was that the store?";
         return Err(
             Error::new(ErrorKind::Protocol, Op::Write, object, what).with_retry(Retry::Backoff)
         );
     };
+    stored.agrees(&asked, object)?;
     let checked = asked.checksum.is_some() && stored.checksum == asked.checksum;
     let committed = Committed {
         etag: Some(etag),
@@ -250,12 +276,13 @@ pub(crate) async fn upload_part(
     let what = What::Part { upload: id, number: part_number(chunk) };
     let asked = Put { key: &object.key, what, length: payload.len(), checksum };
     let stored = put(client, object, &asked, payload).await?;
-    let Some(etag) = stored.etag else {
+    let Some(etag) = stored.etag.clone() else {
         let what = format!("part {} was answered without an ETag", part_number(chunk));
         return Err(
             Error::new(ErrorKind::Protocol, Op::Write, object, what).with_retry(Retry::Backoff)
         );
     };
+    stored.agrees(&asked, object)?;
     Ok(Receipt { chunk, sums: payload.sums_seen(), etag: Some(etag) })
 }
 

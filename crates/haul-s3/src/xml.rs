@@ -217,6 +217,7 @@ fn meant(reference: &BytesRef<'_>) -> Parsed<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn read(text: &str) -> Parsed<Vec<String>> {
         let mut all = Vec::new();
@@ -277,5 +278,31 @@ mod tests {
         };
         assert_eq!((flag("true"), flag(" false\n")), (Some(true), Some(false)));
         assert_eq!((flag(""), flag("fals")), (None, None));
+    }
+
+    fn element() -> impl Strategy<Value = String> {
+        let text =
+            prop::sample::select(vec!["", "x", " ", "&amp;", "&#65;", "<![CDATA[<]]>", "<!-- -->"]);
+        let leaf = ("[A-Z]", text).prop_map(|(name, text)| format!("<{name}>{text}</{name}>"));
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            let children = prop::collection::vec(inner, 0..4);
+            ("[A-Z]", children).prop_map(|(n, all)| format!("<{n}>{}</{n}>", all.concat()))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// A.7: no document is the beginning of another.
+        #[test]
+        fn every_prefix_of_a_document_is_an_error(inside in element(), empty in any::<bool>()) {
+            let inside = if empty { format!("{inside}<E/>") } else { inside };
+            let whole = format!("<?xml version=\"1.0\"?><Root a=\"b\">{inside}</Root>");
+            let read = |text: &str| Xml::document(text.as_bytes(), "Root", |_, _| Ok(()));
+            prop_assert_eq!(read(&whole), Ok(()));
+            for end in 0..whole.len() {
+                prop_assert!(read(&whole[..end]).is_err(), "{}", &whole[..end]);
+            }
+        }
     }
 }

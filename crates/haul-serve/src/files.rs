@@ -23,6 +23,7 @@ use s3s_fs::FileSystem;
 
 use crate::keys::{self, Place, Write};
 use crate::listing;
+use crate::parts;
 
 /// What an operation answers.
 type Answer<T> = S3Result<S3Response<T>>;
@@ -56,6 +57,14 @@ impl Folder {
             // s3s-fs refuses these.
             CopySource::AccessPoint { .. } | CopySource::Outpost { .. } => Ok(()),
         }
+    }
+
+    /// Refuses a part whose upload ended while it was being written.
+    async fn still(&self, upload: &str, part: i32) -> S3Result<()> {
+        if parts::belongs(&self.root, upload, part).await.map_err(S3Error::internal_error)? {
+            return Ok(());
+        }
+        Err(s3_error!(NoSuchUpload, "the upload has ended meanwhile"))
     }
 
     /// Whether `s3s-fs` would delete just what `key` names. Any other key names nothing, and
@@ -180,7 +189,10 @@ impl S3 for Folder {
     }
 
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {
-        self.files.upload_part(req).await
+        let (upload, part) = (req.input.upload_id.clone(), req.input.part_number);
+        let answer = self.files.upload_part(req).await?;
+        self.still(&upload, part).await?;
+        Ok(answer)
     }
 
     async fn upload_part_copy(
@@ -188,7 +200,10 @@ impl S3 for Folder {
         req: S3Request<UploadPartCopyInput>,
     ) -> Answer<UploadPartCopyOutput> {
         self.source(&req.input.copy_source).await?;
-        self.files.upload_part_copy(req).await
+        let (upload, part) = (req.input.upload_id.clone(), req.input.part_number);
+        let answer = self.files.upload_part_copy(req).await?;
+        self.still(&upload, part).await?;
+        Ok(answer)
     }
 
     async fn list_parts(&self, req: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
@@ -200,14 +215,20 @@ impl S3 for Folder {
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> Answer<CompleteMultipartUploadOutput> {
         self.writable(&req.input.bucket, &req.input.key, Write::Multipart).await?;
-        self.files.complete_multipart_upload(req).await
+        let upload = req.input.upload_id.clone();
+        let answer = self.files.complete_multipart_upload(req).await?;
+        parts::sweep(&self.root, &upload).await.map_err(S3Error::internal_error)?;
+        Ok(answer)
     }
 
     async fn abort_multipart_upload(
         &self,
         req: S3Request<AbortMultipartUploadInput>,
     ) -> Answer<AbortMultipartUploadOutput> {
-        self.files.abort_multipart_upload(req).await
+        let upload = req.input.upload_id.clone();
+        let answer = self.files.abort_multipart_upload(req).await?;
+        parts::sweep(&self.root, &upload).await.map_err(S3Error::internal_error)?;
+        Ok(answer)
     }
 }
 
@@ -233,6 +254,55 @@ fn remove_folders(top: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn request<T>(input: T) -> S3Request<T> {
+        S3Request {
+            input,
+            method: hyper::Method::PUT,
+            uri: hyper::Uri::default(),
+            headers: hyper::HeaderMap::default(),
+            extensions: hyper::http::Extensions::default(),
+            credentials: None,
+            region: None,
+            service: None,
+            trailing_headers: None,
+        }
+    }
+
+    /// F.16: what is being written while its upload is aborted is gone with it.
+    #[tokio::test]
+    async fn a_part_does_not_outlive_its_upload() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("b")).unwrap();
+        let folder = std::sync::Arc::new(Folder::new(dir.path()).unwrap());
+        let (bucket, key) = ("b".to_owned(), "k".to_owned());
+        let begin = CreateMultipartUploadInput::builder().bucket(bucket.clone()).key(key.clone());
+        let begun = folder.create_multipart_upload(request(begin.build().unwrap())).await.unwrap();
+        let id = begun.output.upload_id.unwrap();
+        let (sender, receiver) = futures::channel::mpsc::unbounded::<io::Result<bytes::Bytes>>();
+        let part = UploadPartInput::builder()
+            .bucket(bucket.clone())
+            .key(key.clone())
+            .upload_id(id.clone())
+            .part_number(1)
+            .body(Some(s3s::dto::StreamingBlob::wrap(receiver)));
+        let part = request(part.build().unwrap());
+        sender.unbounded_send(Ok("one".into())).unwrap();
+        let writing = tokio::spawn({
+            let folder = std::sync::Arc::clone(&folder);
+            async move { folder.upload_part(part).await.map(drop) }
+        });
+        while std::fs::read_dir(dir.path()).unwrap().count() < 3 {
+            tokio::task::yield_now().await; // the bucket, the upload, and the part under construction
+        }
+        let abort = AbortMultipartUploadInput::builder().bucket(bucket).key(key).upload_id(id);
+        folder.abort_multipart_upload(request(abort.build().unwrap())).await.unwrap();
+        drop(sender);
+        let e = writing.await.unwrap().unwrap_err();
+        assert_eq!(e.code(), &s3s::S3ErrorCode::NoSuchUpload);
+        let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap()).collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    }
 
     #[test]
     fn only_folders_without_files_are_removed() {

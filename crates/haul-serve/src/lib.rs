@@ -11,6 +11,7 @@ mod files;
 mod folder;
 mod keys;
 mod listing;
+mod parts;
 mod server;
 
 pub use credentials::Credentials;

@@ -56,9 +56,12 @@ impl Haul {
         let object = ObjectId { version_id, ..object_of(location)? };
         let client = self.dest_client().await?;
         // S3 says nothing when there is no such object; a script that removes the wrong key should
-        // hear of it. A version may be a delete marker, which cannot be looked at.
+        // hear of it. A store without versions would remove what is there now, whatever version was
+        // named.
         if object.version_id.is_none() {
             self.retried(location, || haul_s3::stat(&client, &object, Op::Remove)).await?;
+        } else {
+            self.retried(location, || haul_s3::prove_version(&client, &object)).await?;
         }
         self.retried(location, || haul_s3::remove(&client, &object)).await
     }

@@ -23,9 +23,9 @@ fn no_ranges() -> HttpRules {
     rules
 }
 
-fn weak() -> HttpRules {
+fn dated() -> HttpRules {
     let mut rules = HttpRules::default();
-    rules.tag = Tag::Weak;
+    rules.tag = Tag::None;
     rules
 }
 
@@ -82,7 +82,7 @@ async fn a_checksum_of_the_whole_is_compared() {
 #[tokio::test]
 async fn what_crosses_the_network_is_counted_and_every_retry_is_told() {
     let len = 2 * MIB + 5;
-    let server = server(weak(), len);
+    let server = server(dated(), len);
     server.plan("/a", 1, Act::Break(MIB + 3));
     let memory = Arc::new(MemoryTarget::default());
     let moved = job(source(&server.url("/a")), memory);
@@ -196,7 +196,7 @@ async fn what_was_sent_once_is_not_sent_again() {
 /// The source has its own timer and its own retries while the PUT waits.
 #[tokio::test]
 async fn a_source_that_breaks_or_falls_silent_goes_on_within_the_put() {
-    let (from, to) = (server(weak(), 4 * MIB), HttpServer::start().unwrap());
+    let (from, to) = (server(dated(), 4 * MIB), HttpServer::start().unwrap());
     for act in [Act::Break(MIB + 3), Act::Stall(2 * MIB)] {
         from.plan("/a", 1, act);
         let report = send(source(&from.url("/a")), &to.url("/b"), None).await.unwrap();

@@ -208,6 +208,23 @@ async fn times_are_kept() {
     }
 }
 
+/// A.26: a time that no file can have costs the time, and never the file.
+#[tokio::test]
+async fn an_absurd_time_does_not_fail_a_file() {
+    let dest = Dest::new(FsyncPolicy::Auto).await;
+    for seconds in [i64::MAX as u64, 1 << 60, 253_402_300_800] {
+        let since = Duration::from_secs(seconds);
+        for time in
+            [SystemTime::UNIX_EPOCH.checked_add(since), SystemTime::UNIX_EPOCH.checked_sub(since)]
+        {
+            let mut spec = kit::spec(4);
+            spec.attributes.modified = time;
+            kit::write_as(&dest.target("a"), &spec, b"data").await.unwrap();
+        }
+    }
+    assert_eq!(dest.tree(), ["a=data"]);
+}
+
 #[tokio::test]
 async fn folders_and_links() {
     let dest = Dest::new(FsyncPolicy::Never).await;

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in a test is a panic")]
 
+mod believed;
 mod copies;
 mod direct;
 mod gates;

@@ -92,6 +92,9 @@ pub struct StoreRules {
     pub max_keys: u32,
     /// Whether ListObjectsV2 exists; otherwise 501.
     pub list_v2: bool,
+    /// Whether requests may name a version; otherwise they are about what is there now, whatever they
+    /// name.
+    pub versions: bool,
     /// Whether DeleteObjects exists; otherwise 501.
     pub delete_objects: bool,
     /// Whether ListObjectsV2 answers every token with the first page again.
@@ -125,6 +128,7 @@ impl Default for StoreRules {
             complete_again: false,
             max_keys: 1000,
             list_v2: true,
+            versions: true,
             delete_objects: true,
             repeat_page: false,
             unordered: false,

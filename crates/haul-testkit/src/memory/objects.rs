@@ -128,7 +128,7 @@ impl MemoryS3 {
             if_modified_since: input.if_modified_since,
             if_unmodified_since: input.if_unmodified_since,
         };
-        let version = input.version_id.as_deref();
+        let version = input.version_id.as_deref().filter(|_| self.rules.versions);
         let (object, shown) = self.read(&input.bucket, &input.key, version, &conditions)?;
         check_customer_key(&object, input.sse_customer_key_md5.as_deref())?;
         let range = match req.extensions.get::<ServeRange>() {
@@ -168,7 +168,7 @@ impl MemoryS3 {
             if_modified_since: input.if_modified_since,
             if_unmodified_since: input.if_unmodified_since,
         };
-        let version = input.version_id.as_deref();
+        let version = input.version_id.as_deref().filter(|_| self.rules.versions);
         let (object, shown) = self.read(&input.bucket, &input.key, version, &conditions)?;
         check_customer_key(&object, input.sse_customer_key_md5.as_deref())?;
         let span = span(&object, input.range.as_ref(), input.part_number)?;

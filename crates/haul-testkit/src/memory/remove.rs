@@ -33,7 +33,8 @@ impl MemoryS3 {
             let current = state.bucket(&input.bucket)?.current(&input.key).map(|o| &**o);
             check_write(input.if_match.as_ref(), None, current)?;
         }
-        let removed = remove(&mut state, &input.bucket, &input.key, input.version_id.as_deref())?;
+        let version = input.version_id.as_deref().filter(|_| self.rules().versions);
+        let removed = remove(&mut state, &input.bucket, &input.key, version)?;
         Ok(S3Response::new(DeleteObjectOutput {
             delete_marker: removed.marker.then_some(true),
             version_id: removed.version_id,
@@ -70,7 +71,7 @@ impl MemoryS3 {
         state.bucket(&input.bucket)?;
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for object in input.delete.objects {
-            let version = object.version_id.as_deref();
+            let version = object.version_id.as_deref().filter(|_| self.rules().versions);
             match remove(&mut state, &input.bucket, &object.key, version) {
                 Ok(removed) => deleted.push(DeletedObject {
                     delete_marker: removed.marker.then_some(true),

@@ -147,6 +147,24 @@ fn versions(kit: &Kit) -> Vec<usize> {
     ["v/a", "v/ab", "v/b.txt"].map(|k| kit.server.store().versions(BUCKET, k).len()).to_vec()
 }
 
+/// G.1: what a store without versions would remove is what is there now.
+#[tokio::test]
+async fn a_version_of_a_store_without_versions_is_neither_removed_nor_copied() {
+    let rules = StoreRules { versions: false, ..StoreRules::default() };
+    let kit = Kit::with(rules, |_| {}).await;
+    kit.put("k", b"precious");
+    let version = Some("abc".to_owned());
+    let e = kit.haul.remove(&s3("k"), version.clone()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound, "{e}");
+    for to in [kit.local("f"), s3("copy")] {
+        let mut request = CopyRequest::new(s3("k"), to);
+        request.version_id.clone_from(&version);
+        assert_eq!(kit.request(request).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(kit.keys(), ["k"]);
+    assert!(!kit.path("f").exists());
+}
+
 /// A plain removal leaves a marker; with all versions nothing is left, markers included: of a prefix,
 /// of keys named in full (and not of what begins alike), of what matches a pattern.
 #[tokio::test]

@@ -38,9 +38,9 @@ fn unknown_length() -> HttpRules {
     rules
 }
 
-fn weak() -> HttpRules {
+fn dated() -> HttpRules {
     let mut rules = HttpRules::default();
-    rules.tag = Tag::Weak;
+    rules.tag = Tag::None;
     rules
 }
 
@@ -51,7 +51,7 @@ fn typed(mut rules: HttpRules) -> HttpRules {
 
 /// Ways to serve a file: by range, as a stream that resumes, as one that does not, without an end.
 fn kinds() -> [HttpRules; 4] {
-    [HttpRules::default(), weak(), no_ranges(), unknown_length()]
+    [HttpRules::default(), dated(), no_ranges(), unknown_length()]
 }
 
 fn ranges(server: &HttpServer) -> Vec<String> {
@@ -181,7 +181,7 @@ async fn one_stream_where_there_are_no_ranges() {
 async fn a_stream_goes_on_where_it_broke_or_fell_silent() {
     let kit = Kit::new().await;
     for act in [Act::Break(7_000_003), Act::Stall(7_000_003)] {
-        let (server, content) = web(weak(), "/a", 3 * PART);
+        let (server, content) = web(dated(), "/a", 3 * PART);
         server.plan("/a", 1, act);
         let report = kit.copy(&url(server.url("/a")), &s3("a")).await.unwrap();
         assert_eq!(report.retried, 1);
@@ -246,7 +246,7 @@ async fn a_presigned_link_is_a_destination() {
 async fn a_stream_into_a_put_is_not_held() {
     let little = |o: &mut Options| o.engine.memory = MIB;
     let kit = Kit::with(StoreRules::default(), little).await;
-    let (server, content) = web(weak(), "/a", 4 * PART);
+    let (server, content) = web(dated(), "/a", 4 * PART);
     server.plan("/a", 1, Act::Break(7_000_003));
     let to = put_link(&kit, "to").await;
     let report = kit.copy(&url(server.url("/a")), &to).await.unwrap();
@@ -326,7 +326,7 @@ async fn what_is_cut_off_or_replaced_is_an_error() {
         let e = fails(&kit, &url(server.url("/a")), &to).await;
         assert_eq!(e.kind(), ErrorKind::Protocol, "{e}");
     }
-    let (server, _) = web(weak(), "/a", 2 * PART);
+    let (server, _) = web(dated(), "/a", 2 * PART);
     server.plan("/a", 1, Act::Break(7_000_003));
     server.plan("/a", 2, Act::Replace(vec![0; 2 * usize::try_from(PART).unwrap()].into()));
     let e = fails(&kit, &url(server.url("/a")), &s3("x")).await;
