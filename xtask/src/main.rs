@@ -18,6 +18,7 @@ mod probe;
 mod process;
 mod proxy;
 mod servers;
+mod soak;
 mod tools;
 mod workspace;
 
@@ -48,6 +49,8 @@ enum Task {
     BenchMemory(bench::memory::Args),
     /// Measure haul and sendme, from one process to another
     BenchP2p(bench::p2p::Args),
+    /// Run random commands beside a model of the documents, and shrink what differs
+    Soak(soak::Args),
     /// Be a slow and lossy line of datagrams; interop starts this by itself
     #[command(hide = true)]
     Line(line::Args),
@@ -73,6 +76,7 @@ fn run(task: Task) -> Result<()> {
         Task::BenchWaves(args) => bench::waves::run(&args),
         Task::BenchMemory(args) => bench::memory::run(&args),
         Task::BenchP2p(args) => bench::p2p::run(&args),
+        Task::Soak(args) => soak::run(&args),
         Task::Line(args) => line::run(&args),
     }
 }

@@ -1,0 +1,155 @@
+//! The reference model: random commands beside what the documents say of them.
+//!
+//! Owns the test: seeds, steps, shrinking. A step is a few bytes that choose, in the state there is,
+//! an edit by somebody else or a command of haul with its flags; [`forecast`] says what has to come of
+//! it, [`world`] what is there, [`judge`] whether that is the same. More of it than a test has time for:
+//! `cargo xtask soak`.
+
+#![expect(clippy::unwrap_used, reason = "a failure in a test is a panic")]
+#![expect(clippy::print_stdout, reason = "a test that fails prints its steps")]
+
+mod forecast;
+mod genes;
+mod judge;
+mod known;
+mod mirrors;
+mod run;
+mod state;
+mod steps;
+mod trees;
+mod world;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+
+use crate::forecast::Forecast;
+use crate::genes::{Genes, Reader};
+use crate::steps::{Command, Step, Verb};
+use crate::world::World;
+
+/// Steps in a test, when nobody says otherwise.
+const STEPS: u64 = 2000;
+const SEEDS: u64 = 4;
+/// Most steps of one history: a failure is shrunk from there.
+const HISTORY: usize = 60;
+
+fn setting(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+fn forecast(state: &state::State, command: &Command) -> Forecast {
+    match command.verb {
+        Verb::Copy | Verb::Move | Verb::Publish => trees::transfer(state, command),
+        Verb::Remove => trees::remove(state, command),
+        Verb::Sync => mirrors::sync(state, command),
+        Verb::Check => mirrors::check(state, command),
+    }
+}
+
+/// What was done, and how often.
+#[derive(Default)]
+struct Count {
+    steps: Cell<u64>,
+    left_out: std::cell::RefCell<BTreeMap<&'static str, u64>>,
+}
+
+/// One step; the words say what it was.
+async fn step(
+    world: &mut World,
+    genes: &Genes,
+    count: &Count,
+    told: &mut String,
+) -> Result<(), String> {
+    let before = world.look();
+    let step = Step::choose(&mut Reader::new(genes), &before);
+    let _ = writeln!(told, "{step:?}");
+    let Step::Run(command) = &step else {
+        world.edit(&step, &before);
+        return Ok(());
+    };
+    let forecast = forecast(&before, command);
+    if let Some(finding) = known::known(&forecast) {
+        *count.left_out.borrow_mut().entry(finding).or_default() += 1;
+        return Ok(());
+    }
+    let rehearsed = if command.rehearse {
+        let said = run::run(world, command, true).await;
+        Some((said, world.look()))
+    } else {
+        None
+    };
+    let said = run::run(world, command, false).await;
+    let after = world.look();
+    let verdict = || {
+        let left = world.leftovers(&after);
+        if !left.is_empty() {
+            return Err(format!("left behind: {left:?}"));
+        }
+        judge::judge(command, &forecast, (&before, &after), &said)?;
+        let Some((foretold, between)) = &rehearsed else { return Ok(()) };
+        judge::rehearsed(&forecast, (&before, between), (foretold, &said))
+    };
+    verdict().map_err(|e| {
+        format!("{e}\n  it said: {said:?}\n  before: {before:#?}\n  items: {:?}", forecast.items)
+    })
+}
+
+async fn history(world: &mut World, all: &[Genes], count: &Count) -> Result<(), TestCaseError> {
+    world.clear();
+    let mut told = String::new();
+    for genes in all {
+        count.steps.set(count.steps.get() + 1);
+        if let Err(e) = step(world, genes, count, &mut told).await {
+            return Err(TestCaseError::fail(format!("{e}\n\nsteps:\n{told}")));
+        }
+    }
+    Ok(())
+}
+
+/// Runs histories from one seed.
+fn from_seed(seed: u64, steps: u64) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let page = [2, 5, 1000][seed as usize % 3];
+    let world = std::cell::RefCell::new(runtime.block_on(World::new(page)));
+    let config = Config {
+        cases: u32::try_from(steps.div_ceil(HISTORY as u64 / 2)).unwrap_or(u32::MAX),
+        max_shrink_iters: 800,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let count = Count::default();
+    let histories = prop::collection::vec(prop::array::uniform24(any::<u8>()), 1..=HISTORY);
+    let outcome = TestRunner::new_with_rng(config, rng)
+        .run(&histories, |all| runtime.block_on(history(&mut world.borrow_mut(), &all, &count)));
+    println!("seed {seed}: {} steps, left out: {:?}", count.steps.get(), count.left_out.borrow());
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(TestError::Fail(reason, steps)) => {
+            Err(format!("seed {seed}, shrunk to {} steps:\n{reason}", steps.len()))
+        }
+        Err(e) => Err(format!("seed {seed}: {e}")),
+    }
+}
+
+/// Issue 8: whatever is done in whatever order, states are those of the model, nothing is lost that was
+/// not to be removed, a dry run tells the truth, and nothing is left behind.
+#[test]
+fn haul_does_what_its_documents_say() {
+    let (steps, seeds) = (setting("HAUL_MODEL_STEPS", STEPS), setting("HAUL_MODEL_SEEDS", SEEDS));
+    let first = setting("HAUL_MODEL_SEED", 1);
+    let mut found = 0;
+    for seed in first..first + seeds {
+        if let Err(e) = from_seed(seed, steps.div_ceil(seeds)) {
+            println!("{e}\nHAUL_MODEL_SEED={seed} HAUL_MODEL_SEEDS=1 shows it again\n");
+            found += 1;
+        }
+    }
+    assert!(found == 0, "{found} of {seeds} seeds found a difference");
+}

@@ -1,0 +1,320 @@
+//! cp, mv, publish and rm, as docs/copy.md, docs/publish.md and docs/manage.md tell them.
+//!
+//! Owns: what sources are, into or under a new name, what of it is moved. Must never ask haul.
+
+use crate::forecast::{End, Fate, Forecast, Item, at_odds, copied, fate, in_shard, is_meant};
+use crate::state::{At, Entry, Node, State, Tree, name_of, parent};
+use crate::steps::{Command, Spot, Verb};
+
+/// What a source is.
+enum Root {
+    Tree(Tree, String),
+    /// Named alone; it may not be there.
+    Single(At),
+    Nothing,
+}
+
+/// One thing that is meant, and where it goes.
+struct Pick {
+    entry: Entry,
+    /// Whether it is there.
+    there: bool,
+    to: String,
+}
+
+fn is_folder(state: &State, space: crate::state::Space, path: &str) -> bool {
+    state.get(&At::new(space, path)).is_some_and(Node::is_folder)
+}
+
+fn is_file(state: &State, space: crate::state::Space, path: &str) -> bool {
+    state.get(&At::new(space, path)).is_some_and(|n| !n.is_folder())
+}
+
+/// Whether a folder cannot be there, because a file is.
+pub(crate) fn blocked(state: &State, to: &Spot) -> bool {
+    let space = to.space;
+    let above = crate::state::ancestors(&to.path);
+    space.is_disk() && std::iter::once(&*to.path).chain(above).any(|p| is_file(state, space, p))
+}
+
+/// docs/copy.md, "Into, or under a new name".
+fn goes_into(state: &State, to: &Spot) -> bool {
+    to.slash || to.path.is_empty() || to.space.is_disk() && is_folder(state, to.space, &to.path)
+}
+
+fn root(state: &State, command: &Command, source: &Spot, into: bool) -> Root {
+    let (space, path) = (source.space, &*source.path);
+    let base = if into && !source.slash { name_of(path) } else { "" };
+    let single = || Root::Single(At::new(space, path));
+    if space.is_disk() {
+        return match (is_folder(state, space, path), is_file(state, space, path)) {
+            (true, _) if command.recursive || command.verb == Verb::Publish => {
+                Root::Tree(Tree::named(space, path), base.to_owned())
+            }
+            (_, true) if !source.slash => single(),
+            _ => Root::Nothing,
+        };
+    }
+    let tree = path.is_empty() || source.slash;
+    match (tree, command.recursive) {
+        (true, false) => Root::Nothing,
+        (false, false) => single(),
+        (false, true) if state.contains_key(&At::new(space, path)) => single(),
+        _ => Root::Tree(Tree::named(space, path), base.to_owned()),
+    }
+}
+
+/// What is meant, and whether something that was named is not there.
+fn picks(state: &State, command: &Command, roots: &[Root], folders: bool) -> (Vec<Pick>, bool) {
+    let (mut all, mut missing) = (Vec::new(), false);
+    for root in roots {
+        match root {
+            Root::Nothing => missing = true,
+            Root::Single(at) => {
+                let name = name_of(&at.path).to_owned();
+                let node = state.get(at).cloned();
+                let there = node.is_some();
+                let node = node.unwrap_or_else(crate::state::folder);
+                let entry = Entry { rel: name.clone(), at: at.clone(), node };
+                all.push(Pick { entry, there, to: name });
+            }
+            Root::Tree(tree, base) => {
+                let below = |at: &At| at.space == tree.space && at.path.starts_with(&tree.path);
+                if !tree.space.is_disk() && !tree.path.is_empty() && !state.keys().any(below) {
+                    missing = true;
+                }
+                for entry in tree.list(state) {
+                    if entry.is_folder() && (!folders || command.flatten) {
+                        continue;
+                    }
+                    let to = match (command.flatten, base.is_empty()) {
+                        (true, _) => name_of(&entry.rel).to_owned(),
+                        (_, true) => entry.rel.clone(),
+                        _ => format!("{base}/{}", entry.rel),
+                    };
+                    all.push(Pick { entry, there: true, to });
+                }
+            }
+        }
+    }
+    all.retain(|p| is_meant(command, &p.entry.rel));
+    (all, missing)
+}
+
+/// cp, mv and publish.
+pub(crate) fn transfer(before: &State, command: &Command) -> Forecast {
+    let (to, publish) = (&command.to, command.verb == Verb::Publish);
+    let into = publish || command.sources.len() != 1 || goes_into(before, to);
+    let roots: Vec<_> = command.sources.iter().map(|s| root(before, command, s, into)).collect();
+    let single = matches!(roots[..], [Root::Single(_)]);
+    let named = single && !publish && !goes_into(before, to);
+    let place = match (named, parent(&to.path)) {
+        (false, _) => Tree::named(to.space, &to.path),
+        (true, above) => Tree::named(to.space, above.unwrap_or("")),
+    };
+    let inside = |root: &Root| matches!(root, Root::Tree(tree, _) if tree.contains(&place));
+    if roots.iter().any(inside) {
+        let mut refused = Forecast::refused(before);
+        if command.has_aliases() {
+            refused.rests_on("A.1");
+        }
+        return refused;
+    }
+    let beside = |root: &Root| matches!(root, Root::Single(at) if Tree::named(at.space, &at.path).contains(&place));
+    let folders = !publish && (to.space.is_disk() || command.empty_folders);
+    let (mut picks, missing) = picks(before, command, &roots, folders);
+    if named {
+        for pick in &mut picks {
+            name_of(&to.path).clone_into(&mut pick.to);
+        }
+    }
+    picks.retain(|p| in_shard(command, &p.to));
+    if collide(&picks) {
+        return Forecast::refused(before);
+    }
+    let folder = Spot { path: place.bare().to_owned(), ..to.clone() };
+    if blocked(before, &folder) {
+        let mut refused = Forecast::refused(before);
+        if command.rehearse {
+            refused.rests_on("F.14");
+        }
+        return refused;
+    }
+    let mut forecast = Forecast::new(before);
+    if command.recursive && roots.iter().any(beside) {
+        forecast.rests_on("M.3");
+    }
+    if missing {
+        forecast.fails();
+    }
+    if to.space.is_disk() && !place.path.is_empty() {
+        forecast.put(&At::new(to.space, place.bare()), &crate::state::folder());
+    }
+    carry_out(before, command, (&place, picks), &mut forecast);
+    if command.verb == Verb::Move {
+        sweep(before, command, &roots, &mut forecast);
+    }
+    forecast
+}
+
+fn collide(picks: &[Pick]) -> bool {
+    let mut names: Vec<_> = picks.iter().map(|p| &p.to).collect();
+    names.sort();
+    names.windows(2).any(|w| w[0] == w[1])
+}
+
+fn carry_out(
+    before: &State,
+    command: &Command,
+    (place, picks): (&Tree, Vec<Pick>),
+    forecast: &mut Forecast,
+) {
+    let moves = command.verb == Verb::Move;
+    let targets: Vec<_> = picks.iter().map(|p| place.at(&p.to)).collect();
+    for (pick, to) in picks.iter().zip(&targets) {
+        let from = &pick.entry.at;
+        let mut end =
+            fate(before, &pick.entry, to, command.overwrite || command.verb == Verb::Publish);
+        let there = before.get(to);
+        if command.verb == Verb::Publish
+            && there.is_some_and(|n| n.content == pick.entry.node.content)
+        {
+            end = Fate::Skipped;
+        }
+        if !pick.there {
+            end = Fate::Failed;
+        }
+        let own = from == to;
+        let twice = picks.iter().filter(|p| p.entry.at == *from).count() > 1;
+        let others = picks.iter().map(|p| &p.entry.at).filter(|f| *f != from);
+        let tangled = |f: &At| f == to && !pick.entry.is_folder() || at_odds(f, to);
+        if others.into_iter().any(tangled) {
+            forecast.tangled = true;
+            if moves {
+                forecast.rests_on("M.1");
+            }
+        }
+        forecast.tangled |= twice && moves;
+        let odd = targets.iter().any(|other| other != to && at_odds(other, to));
+        if own && (moves || twice || command.has_aliases()) {
+            forecast.rests_on("A.1");
+        }
+        if command.rehearse && (own || end == Fate::Skipped) {
+            forecast.rests_on("F.14");
+        }
+        if own || odd {
+            end = Fate::Open;
+        }
+        if matches!(end, Fate::Copied | Fate::Open) && !own {
+            if !pick.entry.is_folder() || end == Fate::Copied {
+                forecast.put(to, &copied(&pick.entry));
+            }
+            let on_disk = from.space.is_disk();
+            // A folder on the disk is swept away later.
+            if moves && !(on_disk && pick.entry.is_folder()) {
+                forecast.after.remove(from);
+            }
+        }
+        if end == Fate::Open {
+            forecast.open.extend([to.clone(), from.clone()]);
+            let bare = At::new(to.space, to.path.trim_end_matches('/'));
+            forecast.open.insert(bare.clone());
+            forecast.open_folders.push(bare);
+        }
+        forecast.items.push(Item { from: from.clone(), to: Some(to.clone()), fate: end });
+    }
+    forecast.settle_end();
+    if forecast.end != End::Well && place.space.is_disk() {
+        // Folders may have been made for what failed.
+        forecast.open_folders.push(At::new(place.space, place.bare()));
+    }
+}
+
+/// Folders that a move leaves empty are removed if nothing failed.
+fn sweep(before: &State, command: &Command, roots: &[Root], forecast: &mut Forecast) {
+    for root in roots {
+        let Root::Tree(tree, _) = root else { continue };
+        let empty = |e: &Entry| e.is_folder();
+        if tree.space.is_disk() && tree.list(before).iter().any(empty) {
+            forecast.rests_on("F.13");
+        }
+        if !tree.space.is_disk() {
+            continue;
+        }
+        if forecast.end != End::Well {
+            forecast.open_folders.push(At::new(tree.space, tree.bare()));
+            continue;
+        }
+        let mut folders: Vec<At> = before
+            .iter()
+            .filter(|(k, n)| n.is_folder() && tree.holds(k))
+            .map(|(k, _)| k.clone())
+            .collect();
+        folders.insert(0, At::new(tree.space, tree.bare()));
+        for folder in folders.iter().rev() {
+            let below = Tree::named(folder.space, &folder.path);
+            let was_empty = !before.keys().any(|k| below.holds(k));
+            let rel = folder.path.strip_prefix(&*tree.path).unwrap_or("");
+            let meant = is_meant(command, rel) && command.shard.is_none();
+            let picked = forecast.items.iter().any(|i| i.from == *folder && i.fate == Fate::Copied);
+            if forecast.after.keys().any(|k| below.holds(k)) || was_empty && !meant {
+                continue;
+            }
+            if was_empty && !picked {
+                // It was empty, and it was not moved: the documents leave it open.
+                forecast.open_folders.push(folder.clone());
+                continue;
+            }
+            forecast.after.remove(folder);
+            // What stands above it may hold nothing but folders that are left open.
+            if forecast
+                .open_folders
+                .iter()
+                .any(|o| Tree::named(folder.space, &folder.path).holds(o))
+            {
+                forecast.open_folders.push(folder.clone());
+            }
+        }
+    }
+}
+
+/// rm, of objects.
+pub(crate) fn remove(before: &State, command: &Command) -> Forecast {
+    let roots: Vec<_> = command.sources.iter().map(|s| root(before, command, s, false)).collect();
+    let (picks, missing) =
+        picks(before, &Command { flatten: false, ..command.clone() }, &roots, true);
+    let mut forecast = Forecast::new(before);
+    if missing {
+        forecast.fails();
+    }
+    // The marker of a prefix goes with the prefix.
+    let markers = roots.iter().filter_map(|root| match root {
+        Root::Tree(tree, _) if !tree.path.is_empty() => Some(At::new(tree.space, &*tree.path)),
+        _ => None,
+    });
+    let markers = markers.filter(|m| before.contains_key(m) && command.shard.is_none());
+    for marker in markers.filter(|_| is_meant(command, "")) {
+        forecast.after.remove(&marker);
+        forecast.items.push(Item { from: marker, to: None, fate: Fate::Removed });
+    }
+    if roots.len() > 1 && forecast.end == End::Well {
+        // What is named twice is gone by the second time.
+        forecast.end = End::Open;
+    }
+    for pick in picks.into_iter().filter(|p| in_shard(command, &p.entry.rel)) {
+        let at = pick.entry.at;
+        let end = if pick.there { Fate::Removed } else { Fate::Failed };
+        if !pick.there {
+            forecast.rests_on("F.14");
+        }
+        forecast.after.remove(&at);
+        if !forecast.items.iter().any(|i| i.from == at) {
+            forecast.items.push(Item { from: at, to: None, fate: end });
+        } else if let Some(item) = forecast.items.iter_mut().find(|i| i.from == at) {
+            // Named twice.
+            item.fate = Fate::Open;
+        }
+    }
+    forecast.settle_end();
+    forecast
+}
