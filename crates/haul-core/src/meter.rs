@@ -14,6 +14,7 @@ pub struct Meter {
     wire: AtomicU64,
     resumed: AtomicU64,
     retried: AtomicU64,
+    checked: AtomicU64,
     /// Bytes of the total that are not moved after all: skipped, or failed.
     forgone: AtomicU64,
     /// The meter of the job that this item is part of, which counts the same bytes.
@@ -33,6 +34,8 @@ pub struct MeterSnapshot {
     pub resumed: u64,
     /// Tries beyond the first.
     pub retried: u64,
+    /// Bytes at the destination that were read to find out what of them is good already.
+    pub checked: u64,
 }
 
 /// The unset total.
@@ -95,6 +98,14 @@ impl Meter {
         }
     }
 
+    /// Counts bytes at the destination that were looked at.
+    pub fn add_checked(&self, bytes: u64) {
+        self.checked.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add_checked(bytes);
+        }
+    }
+
     /// Counts a try beyond the first.
     pub fn add_retry(&self) {
         self.retried.fetch_add(1, Ordering::Relaxed);
@@ -114,27 +125,34 @@ impl Meter {
             wire: self.wire.load(Ordering::Relaxed),
             resumed: self.resumed.load(Ordering::Relaxed),
             retried: self.retried.load(Ordering::Relaxed),
+            checked: self.checked.load(Ordering::Relaxed),
         }
     }
 }
 
-/// The high-water mark of one chunk: what it adds to `landed`, over all its tries.
+/// The high-water mark of one chunk: what it adds to `landed`, over all its tries; or to `checked`.
 #[derive(Debug)]
 pub struct ChunkMeter {
     meter: Arc<Meter>,
     reached: AtomicU64,
+    add: fn(&Meter, u64),
 }
 
 impl ChunkMeter {
     /// A chunk that has not moved.
     pub fn new(meter: Arc<Meter>) -> Self {
-        Self { meter, reached: AtomicU64::new(0) }
+        Self { meter, reached: AtomicU64::new(0), add: Meter::add_landed }
+    }
+
+    /// Something at the destination that has not been looked at.
+    pub fn of_checks(meter: Arc<Meter>) -> Self {
+        Self { add: Meter::add_checked, ..Self::new(meter) }
     }
 
     /// Says that this try has come to `bytes` of the chunk.
     pub fn reach(&self, bytes: u64) {
         let before = self.reached.fetch_max(bytes, Ordering::Relaxed);
-        self.meter.add_landed(bytes.saturating_sub(before));
+        (self.add)(&self.meter, bytes.saturating_sub(before));
     }
 }
 

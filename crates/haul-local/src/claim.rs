@@ -15,8 +15,8 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawMode};
 use rustix::io::{Errno, Result};
 
-use crate::folder;
 use crate::staged::{FREE, fnv, letters, staged_name, unused_name};
+use crate::{folder, holes};
 
 /// How often a name is tried that others keep taking away.
 const TRIES: usize = 8;
@@ -72,8 +72,10 @@ pub(crate) fn narrow(file: &File, mode: Mode) -> std::io::Result<()> {
     Ok(if then == now { Ok(()) } else { rustix::fs::fchmod(file, then) }?)
 }
 
-/// Leaves a file to a later process, which must be able to open it. Blocking.
+/// Leaves a file to a later process, which must be able to open it. It takes no more space than what
+/// is in it: nobody may ever come back. Blocking.
 pub(crate) fn leave(file: &File) {
+    holes::give_back(file);
     let Ok(metadata) = file.metadata() else { return };
     let now = mode_of(&metadata);
     if while_writing(now) != now {

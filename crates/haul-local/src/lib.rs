@@ -5,6 +5,7 @@
 //! a destination's name, follow a symbolic link to the place it writes, let a name lead out of the
 //! folder it is put beneath, or block an async thread on a disk.
 
+mod attribute;
 mod beneath;
 mod claim;
 mod digest;
@@ -13,7 +14,9 @@ mod fold;
 mod folder;
 mod found;
 mod free;
+mod holes;
 mod identity;
+mod known;
 mod manage;
 mod names;
 mod origin;
@@ -33,9 +36,10 @@ pub use durable::{Durability, FsyncPolicy};
 pub use found::{Found, FoundKind, mode_of};
 pub use free::free_names;
 pub use identity::Identity;
+pub use known::Known;
 pub use manage::Seen;
 pub use origin::{Origin, recall, recall_all, remember};
-pub use partial::{CommitSpec, Partial, PartialSpec};
+pub use partial::{CommitSpec, Partial, PartialReader, PartialSpec};
 pub use rename::{remove, rename};
 pub use root::{DestinationRoot, name_beneath};
 pub use source::{LocalSource, content_type_of};

@@ -11,35 +11,10 @@ use std::path::{Path, PathBuf};
 use haul_core::{Op, Result};
 use rustix::fs::Stat;
 
-use crate::waiting;
+use crate::{attribute, waiting};
 
 /// The attribute: `v1`, nanoseconds of the time of modification, size, ETag.
-#[cfg(any(target_os = "linux", target_vendor = "apple"))]
-mod attribute {
-    use std::os::fd::AsFd;
-    use std::path::Path;
-
-    const NAME: &str = "user.haul.origin";
-
-    pub(super) fn set(file: impl AsFd, value: &[u8]) {
-        let flags = rustix::fs::XattrFlags::empty();
-        let _not_kept = rustix::fs::fsetxattr(file, NAME, value, flags);
-    }
-
-    pub(super) fn get(path: &Path, value: &mut [u8]) -> Option<usize> {
-        rustix::fs::getxattr(path, NAME, value).ok()
-    }
-}
-
-/// Other systems have other calls for it.
-#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-mod attribute {
-    pub(super) fn set(_: impl std::os::fd::AsFd, _: &[u8]) {}
-
-    pub(super) fn get(_: &std::path::Path, _: &mut [u8]) -> Option<usize> {
-        None
-    }
-}
+const NAME: &str = "user.haul.origin";
 
 /// Longer ETags are not worth remembering: those of stores have at most 40 bytes or so.
 const LONGEST: usize = 512;
@@ -59,14 +34,14 @@ pub fn remember(file: impl AsFd, origin: &Origin) {
     }
     let Ok(stat) = rustix::fs::fstat(&file) else { return };
     let value = format!("{}{}", state(&stat), origin.etag);
-    attribute::set(&file, value.as_bytes());
+    attribute::set(&file, NAME, value.as_bytes());
 }
 
 /// The ETag of the object that the file at `path` is a copy of, if it remembers one and has not been
 /// changed since. Blocking.
 pub fn recall(path: &Path) -> Option<String> {
     let mut value = vec![0; 2 * LONGEST];
-    let len = attribute::get(path, &mut value)?;
+    let len = attribute::get_at(path, NAME, &mut value)?;
     let value = std::str::from_utf8(value.get(..len)?).ok()?;
     let etag = value.strip_prefix(&state(&rustix::fs::stat(path).ok()?))?;
     Some(etag.to_owned())

@@ -20,13 +20,13 @@ use crate::root::DestinationRoot;
 use crate::spot::Place;
 use crate::staged::{Claimed, Plan, Staged, write_all_at};
 use crate::target::set_modified;
-use crate::{blocking, claim, waiting, writeback};
+use crate::{blocking, claim, holes, known, waiting, writeback};
 
 /// What a [`Partial`] is for.
 #[derive(Debug, Clone)]
 pub struct PartialSpec {
-    /// Names the content, such as by its hash: who opens the same path with the same token goes on
-    /// where another left off.
+    /// Names what is made there: who opens the same path with the same token goes on where another
+    /// left off.
     pub token: [u8; 32],
     /// Bytes of the content.
     pub size: u64,
@@ -46,6 +46,8 @@ pub struct PartialSpec {
 pub struct CommitSpec {
     /// When it was changed last; `None` for now.
     pub modified: Option<SystemTime>,
+    /// The BLAKE3 hash of its content, for [`Known`](crate::Known) to remember.
+    pub hash: Option<[u8; 32]>,
 }
 
 /// Files with less content are not worth finding again.
@@ -147,6 +149,11 @@ impl Partial {
         blocking(Op::Write, &self.shared.location, move || shared.write(&slices, offset)).await
     }
 
+    /// Reads what is there, for others than whoever writes it.
+    pub fn reader(&self) -> PartialReader {
+        PartialReader { shared: Arc::clone(&self.shared) }
+    }
+
     /// Reads `len` bytes at `offset`. An error of kind [`ErrorKind::Io`] if they are not there.
     pub async fn read_exact_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let shared = Arc::clone(&self.shared);
@@ -171,19 +178,49 @@ impl Partial {
     pub async fn commit(self, spec: CommitSpec, durability: &Durability) -> Result<()> {
         let Self { staged, shared, mode, .. } = self;
         let (location, size) = (shared.location.clone(), shared.size);
+        let (file, hash) = (Arc::clone(&staged.file), spec.hash);
         let finish = move || {
             shared.finish(mode, &spec)?;
             Ok(staged)
         };
         // It waits for writes under way.
         let staged = waiting(Op::Commit, &location, finish).await?;
-        durability.publish(staged, size, &location).await
+        durability.publish(staged, size, &location).await?;
+        let Some(hash) = hash else { return Ok(()) };
+        // Only now nothing of it changes any more.
+        let remember = move || {
+            known::remember(&file, &hash);
+            Ok(())
+        };
+        blocking(Op::Commit, &location, remember).await
     }
 
     /// Removes the file, whatever is in it.
     pub async fn discard(self) -> Result<()> {
         let (mut staged, location) = (self.staged, self.shared.location.clone());
         blocking(Op::Abort, &location, move || staged.discard()).await
+    }
+}
+
+/// Reads a [`Partial`].
+#[derive(Debug, Clone)]
+pub struct PartialReader {
+    shared: Arc<Shared>,
+}
+
+impl PartialReader {
+    /// The `len` bytes at `offset`; `None` where they are not there, or nobody has written any of them.
+    pub async fn written(&self, offset: u64, len: usize) -> Result<Option<Bytes>> {
+        let shared = Arc::clone(&self.shared);
+        let read = move || {
+            let nothing = holes::next_data(&shared.file, offset)
+                .is_none_or(|data| data >= offset.saturating_add(len as u64));
+            if nothing {
+                return Ok(None);
+            }
+            Ok(Some(shared.read(offset, len)?).filter(|bytes| bytes.len() == len))
+        };
+        blocking(Op::Read, &self.shared.location, read).await
     }
 }
 

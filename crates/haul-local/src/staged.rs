@@ -109,6 +109,10 @@ impl Staged {
         let held = staged.file.metadata().map_err(io)?.blocks().saturating_mul(512);
         let room = Room { size: plan.size.unwrap_or(0), held, grow: false };
         reserve(&staged.file, room, staged.location())?;
+        if let Some(size) = plan.size.filter(|size| found > *size) {
+            // It was to be something longer.
+            staged.file.set_len(size).map_err(io)?;
+        }
         Ok(Claimed { staged, mode, found })
     }
 

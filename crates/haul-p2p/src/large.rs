@@ -5,9 +5,7 @@
 //! record. What a power cut left half-written is found out in the same way.
 
 use std::collections::VecDeque;
-use std::fs::File as DiskFile;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,8 +18,9 @@ use haul_core::{Error, Op, Result};
 use haul_local::{CommitSpec, Partial, PartialSpec};
 use tokio_util::sync::CancellationToken;
 
+use crate::checking;
 use crate::old;
-use crate::outline::{self, GROUP, PAIR};
+use crate::outline::{self, GROUP};
 use crate::reading::{Named, Piece};
 use crate::receive::File;
 use crate::take::{Place, Taker};
@@ -37,6 +36,10 @@ const STRETCH: u64 = 16 << 10;
 /// Bytes that are gathered before they are written.
 const BATCH: usize = GROUP as usize;
 
+/// What a receive leaves of a file is found by the file's name, whatever it was to hold: so that what a
+/// sender has changed meanwhile takes the place of what it was, and uses what it can of it.
+const TOKEN: &[u8; 32] = b"haul: what a receive left behind";
+
 /// How long bytes are gathered at most.
 const GATHER: Duration = Duration::from_secs(1);
 
@@ -49,7 +52,7 @@ pub(crate) async fn fetch(
 ) -> Result<()> {
     let named = file.named;
     let spec = PartialSpec {
-        token: named.hash,
+        token: *TOKEN,
         size: named.size,
         extra: outline::outline_size(named.size),
         overwrite: place.overwrite,
@@ -58,11 +61,12 @@ pub(crate) async fn fetch(
     };
     let partial = Partial::open(Arc::clone(&taker.root), place.path.clone(), spec).await?;
     let mut there = if partial.found() {
-        good(&partial, named, cx.cancel.clone()).await?
+        let looking = cx.cancel.run_until_cancelled(Box::pin(good(taker, &partial, named, cx)));
+        looking.await.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &place.path)))?
     } else {
         ChunkRanges::empty()
     };
-    if place.overwrite {
+    if place.overwrite && bytes_of(&there, named.size) < named.size {
         let comparing = old::take_over(taker, (&place.path, &partial), named, &there, cx);
         let compared = cx.cancel.run_until_cancelled(Box::pin(comparing)).await;
         there |= compared.unwrap_or_else(|| Err(Error::cancelled(Op::Read, place.path.shown())))?;
@@ -74,40 +78,34 @@ pub(crate) async fn fetch(
     let attempt = || filling.fill();
     taker.session.engine.going_on(cx, &taker.session.peer, moved, attempt).await?;
     drop(filling);
-    partial.commit(CommitSpec { modified: file.modified }, &taker.durability).await
+    let spec = CommitSpec { modified: file.modified, hash: Some(named.hash) };
+    partial.commit(spec, &taker.durability).await
 }
 
-/// What of a file under construction is good.
-async fn good(partial: &Partial, named: Named, cancel: CancellationToken) -> Result<ChunkRanges> {
-    // A caller that goes away ends it, too.
-    let cancel = cancel.child_token();
-    let _end = cancel.clone().drop_guard();
-    let (file, location) = (partial.file(), partial.location().to_owned());
-    let look = move || {
-        let pair = |at| {
-            let mut bytes = [0; PAIR];
-            file.read_exact_at(&mut bytes, named.size + at).ok()?;
-            outline::pair_from(&bytes)
-        };
-        let group = |range: Range<u64>, is_root| {
-            if cancel.is_cancelled() {
-                return None;
-            }
-            let bytes = read(&file, range.clone())?;
-            Some(outline::subtree(ChunkNum(range.start >> 10), &[bytes], is_root))
-        };
+/// What of a file under construction is good: by the nodes behind it, or, if it was to be another
+/// version of the file, by those that the sender has.
+async fn good(
+    taker: &Taker,
+    partial: &Partial,
+    named: Named,
+    cx: &JobContext,
+) -> Result<ChunkRanges> {
+    let hashes = checking::groups(&taker.session.engine, &partial.reader(), named.size, cx).await;
+    let group = |range: Range<u64>, _| *hashes.get(usize::try_from(range.start / GROUP).ok()?)?;
+    let by = |pairs: &Bytes| {
+        let pair = |at: u64| outline::pair_from(pairs.get(usize::try_from(at).ok()?..)?);
         outline::valid(named.size, named.hash.into(), pair, group)
     };
-    tokio::task::spawn_blocking(look).await.map_err(|e| {
-        Error::new(haul_core::ErrorKind::Io, Op::Read, location, "looking at it crashed")
-            .with_source(e)
-    })
-}
-
-fn read(file: &DiskFile, range: Range<u64>) -> Option<Bytes> {
-    let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
-    file.read_exact_at(&mut bytes, range.start).ok()?;
-    Some(bytes.into())
+    let len = usize::try_from(outline::outline_size(named.size)).unwrap_or(usize::MAX);
+    let there = by(&partial.read_or_short(named.size, len).await?);
+    if !there.is_empty() || hashes.iter().all(Option::is_none) {
+        return Ok(there);
+    }
+    let Some(pairs) = old::ask(taker, named).await else { return Ok(there) };
+    let there = by(&pairs);
+    // They prove it to a process that goes on later.
+    partial.write_all_at(vec![pairs], named.size).await?;
+    Ok(there)
 }
 
 /// Bytes in `ranges` of a content of `size` bytes.

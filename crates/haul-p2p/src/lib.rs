@@ -11,6 +11,7 @@
 //! what a peer says.
 
 mod answer;
+mod checking;
 mod content;
 mod copies;
 mod deadline;
@@ -42,7 +43,7 @@ mod wire;
 
 pub use endpoint::{Congestion, Net, Relay};
 pub use receive::{
-    DEFAULT_JOBS, DEFAULT_MOST, IfExists, ReceiveOptions, Received, ReceivedKind, Receiver,
+    DEFAULT_JOBS, DEFAULT_MOST, IfExists, Look, ReceiveOptions, Received, ReceivedKind, Receiver,
 };
 pub use share::{
     Format, Offer, ShareEnd, ShareKey, ShareOptions, Shared, What, default_jobs, share,

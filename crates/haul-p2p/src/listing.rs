@@ -17,7 +17,7 @@ use iroh_blobs::{BlobFormat, Hash};
 
 use crate::names;
 use crate::reading::{Line, Named, PATIENCE, Piece};
-use crate::receive::Fault;
+use crate::receive::{Fault, ReceiveOptions};
 use crate::session::Session;
 use crate::ticket::Ticket;
 use crate::wire::{self, Entry, FromSender, Kind, LONGEST_PATH, LONGEST_REASON};
@@ -34,6 +34,8 @@ const MUTE: u32 = 180;
 pub(crate) struct Listing {
     session: Arc<Session>,
     most: u64,
+    /// Whether names at the top may begin with a dot.
+    hidden: bool,
     count: u64,
     /// Entries that came over this stream.
     came: u64,
@@ -50,11 +52,12 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// What the sender of `session` has, of `most` entries at most.
-    pub(crate) fn new(session: &Arc<Session>, most: u64) -> Self {
+    /// What the sender of `session` has.
+    pub(crate) fn new(session: &Arc<Session>, options: &ReceiveOptions) -> Self {
         Self {
             session: Arc::clone(session),
-            most,
+            most: options.most,
+            hidden: options.hidden,
             count: 0,
             came: 0,
             ready: VecDeque::new(),
@@ -151,6 +154,11 @@ impl Listing {
             entry.path.truncate(64);
             refuse(&mut entry, "its path is too long");
         }
+        if !self.hidden && is_hidden(&entry.path) {
+            let reason = "its name begins with a dot, and no folder was named for it: name one, or \
+                          take it here with --hidden";
+            refuse(&mut entry, reason);
+        }
         if let Kind::Failed { reason } = &mut entry.kind {
             reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
         }
@@ -218,6 +226,12 @@ impl Listing {
         let kind = Kind::File { size, hash, mode: None, modified: None };
         self.take(Entry { path: name.into_bytes(), kind }, 0)
     }
+}
+
+/// Whether the first name of a path begins with a dot. What is no name at all is for others to refuse.
+fn is_hidden(path: &[u8]) -> bool {
+    let first = path.split(|byte| *byte == b'/').next().unwrap_or_default();
+    first.starts_with(b".") && !matches!(first, b"." | b"..")
 }
 
 /// What an entry stands for: times and modes may be others when a share is started again.

@@ -40,8 +40,8 @@ pub(crate) async fn take_over(
     let (root, pool) = (Arc::clone(&taker.root), engine.pool().clone());
     let source: Arc<dyn Source> = Arc::new(LocalSource::beneath(root, path.clone(), pool));
     let Ok(old) = Content::open(engine, &source, cx).await else { return Ok(nothing) };
-    let Ok(pairs) = ask(taker, named).await else { return Ok(nothing) };
-    let hashes = groups(&old, named.size).await;
+    let Some(pairs) = ask(taker, named).await else { return Ok(nothing) };
+    let hashes = groups(&old, named.size, cx).await;
     let pair = |at: u64| outline::pair_from(pairs.get(usize::try_from(at).ok()?..)?);
     let group = |range: Range<u64>, _| *hashes.get(usize::try_from(range.start / GROUP).ok()?)?;
     let same = outline::valid(named.size, named.hash.into(), pair, group);
@@ -65,12 +65,16 @@ pub(crate) async fn take_over(
     Ok(copied)
 }
 
-async fn ask(taker: &Taker, named: Named) -> Result<Bytes> {
-    Ok(taker.session.line().await?.ask_outline(named).await?.into())
+/// The upper nodes of a content, if its sender can tell them. They prove themselves.
+pub(crate) async fn ask(taker: &Taker, named: Named) -> Option<Bytes> {
+    if !taker.session.of_haul() {
+        return None;
+    }
+    Some(taker.session.line().await.ok()?.ask_outline(named).await.ok()?.into())
 }
 
 /// The hashes of the groups that a content of `size` bytes would have where the old one is.
-async fn groups(old: &Content, size: u64) -> Vec<Option<Hash>> {
+async fn groups(old: &Content, size: u64, cx: &JobContext) -> Vec<Option<Hash>> {
     let mut hashes = Vec::new();
     for group in 0..size.div_ceil(GROUP) {
         let range = outline::group_range(group, size);
@@ -78,6 +82,7 @@ async fn groups(old: &Content, size: u64) -> Vec<Option<Hash>> {
             break;
         }
         let read = old.read(range).await.ok();
+        cx.meter.add_checked(range.len());
         let start = ChunkNum(range.start >> 10);
         hashes.push(read.map(|bytes| outline::subtree(start, &bytes, false)));
         tokio::task::yield_now().await; // others get their turn, and the end is heard

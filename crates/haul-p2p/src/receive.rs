@@ -53,12 +53,15 @@ pub struct ReceiveOptions {
     pub if_exists: IfExists,
     /// The most entries that the sender may list.
     pub most: u64,
+    /// Whether names at the top may begin with a dot: such files do something by being there, and
+    /// nobody may have asked for them.
+    pub hidden: bool,
 }
 
 impl Default for ReceiveOptions {
     fn default() -> Self {
         let (net, if_exists) = (Net::default(), IfExists::default());
-        Self { net, jobs: DEFAULT_JOBS, if_exists, most: DEFAULT_MOST }
+        Self { net, jobs: DEFAULT_JOBS, if_exists, most: DEFAULT_MOST, hidden: true }
     }
 }
 
@@ -162,7 +165,7 @@ impl Receiver {
         let (session, if_exists) = (Arc::clone(&self.session), options.if_exists);
         let taker = Taker { session, root, durability, if_exists };
         let failure = Arc::default();
-        let tasks = self.tasks(options.most, Arc::clone(&failure));
+        let tasks = self.tasks(options, Arc::clone(&failure));
         let work = move |task, cx| taker.clone().settle(task, cx);
         self.run(options.jobs, tasks, failure, work).await
     }
@@ -176,7 +179,7 @@ impl Receiver {
     {
         let failure = Arc::default();
         let session = Arc::clone(&self.session);
-        let things = self.things(options.most, Arc::clone(&failure));
+        let things = self.things(options, Arc::clone(&failure));
         let items = futures::StreamExt::map(things, move |thing| {
             Item::one(thing.size(), Received::of(thing, &session))
         });
@@ -194,7 +197,7 @@ impl Receiver {
             Error::new(ErrorKind::Invalid, Op::Receive, peer, "it shares more than one file")
                 .with_hint("name a folder to receive them in")
         };
-        let mut listing = Listing::new(&self.session, options.most);
+        let mut listing = Listing::new(&self.session, options);
         let mut only = None;
         loop {
             let entries = listing.next().await?;
@@ -211,6 +214,12 @@ impl Receiver {
         }
         let nothing = || Error::new(ErrorKind::NotFound, Op::Receive, peer, "it shares no file");
         Ok(Received::of(only.ok_or_else(nothing)?, &self.session))
+    }
+
+    /// Looks at what the sender has, and takes nothing.
+    pub fn look(&self, options: &ReceiveOptions) -> Look {
+        let session = Arc::clone(&self.session);
+        Look { listing: Listing::new(&session, options), session }
     }
 
     /// Tells the sender what became of `files`, of which some failed, and ends the connection.
@@ -266,30 +275,30 @@ impl Receiver {
     /// Everything that the sender lists; what ends it early is put into `failure`.
     fn things(
         &self,
-        most: u64,
+        options: &ReceiveOptions,
         failure: Arc<Mutex<Option<Error>>>,
     ) -> impl Stream<Item = Thing> + Send + use<> {
-        let pages = pages(&self.session, most, failure);
+        let pages = pages(&self.session, options, failure);
         futures::StreamExt::flat_map(pages, stream::iter)
     }
 
     /// The same as tasks, with small files put together.
     fn tasks(
         &self,
-        most: u64,
+        options: &ReceiveOptions,
         failure: Arc<Mutex<Option<Error>>>,
     ) -> impl Stream<Item = Item<Task>> + Send + use<> {
-        let pages = pages(&self.session, most, failure);
+        let pages = pages(&self.session, options, failure);
         futures::StreamExt::flat_map(pages, |page| stream::iter(packed(page)))
     }
 }
 
 fn pages(
     session: &Arc<Session>,
-    most: u64,
+    options: &ReceiveOptions,
     failure: Arc<Mutex<Option<Error>>>,
 ) -> impl Stream<Item = Vec<Thing>> + Send + use<> {
-    let (listing, session) = (Listing::new(session, most), Arc::clone(session));
+    let (listing, session) = (Listing::new(session, options), Arc::clone(session));
     stream::unfold((listing, session, failure), |(mut listing, session, failure)| async move {
         match listing.next().await {
             Ok(entries) if entries.is_empty() => None,
@@ -333,6 +342,27 @@ fn packed(page: Vec<Thing>) -> VecDeque<Item<Task>> {
     }
     pack(&mut small, &mut bytes, &mut items);
     items
+}
+
+/// What a sender has, as it says, page by page.
+#[derive(Debug)]
+pub struct Look {
+    session: Arc<Session>,
+    listing: Listing,
+}
+
+impl Look {
+    /// Some more of it; nothing at the end. An error is final.
+    pub async fn next(&mut self) -> Result<Vec<Received>> {
+        let entries = self.listing.next().await?;
+        let things = entries.into_iter().map(|entry| Thing::of(entry, &self.session.peer));
+        Ok(things.map(|thing| Received::of(thing, &self.session)).collect())
+    }
+
+    /// Ends the connection.
+    pub async fn end(self) {
+        self.session.close(Close::Stopping).await;
+    }
 }
 
 /// A thing of a sender's, for those who put it elsewhere than into a folder.

@@ -18,15 +18,14 @@ use haul_core::plan::{self, PlanPolicy};
 use haul_core::stall::{self, Pulse};
 use haul_core::{
     Attributes, Error, ErrorKind, Meter, Op, Outcome, Payload, RelPath, Report, Result, Settled,
-    Skip, Source, Target as _, TargetLimits, UploadSpec, Verified,
+    Skip, Target as _, TargetLimits, UploadSpec, Verified,
 };
 use haul_local::{
-    DestinationRoot, Durability, Found, FoundKind, LocalSource, LocalTarget, free_names,
-    name_beneath,
+    DestinationRoot, Durability, Found, FoundKind, LocalTarget, free_names, name_beneath,
 };
 use tokio::sync::Mutex;
 
-use crate::content::Content;
+use crate::checking;
 use crate::large;
 use crate::links;
 use crate::outline::GROUP;
@@ -154,15 +153,7 @@ impl Taker {
         if there.kind != FoundKind::File || there.size != named.size {
             return false;
         }
-        let (engine, root) = (&self.session.engine, Arc::clone(&self.root));
-        let source = LocalSource::beneath(root, path.clone(), engine.pool().clone());
-        let source: Arc<dyn Source> = Arc::new(source);
-        let hashing = async {
-            let content = Content::open(engine, &source, cx).await?;
-            content.outline(&ChunkMeter::new(Meter::new())).await
-        };
-        // What cannot be read is not the same; writing there tells why.
-        hashing.await.is_ok_and(|outline| *outline.root().as_bytes() == named.hash)
+        checking::has(&self.session.engine, (&self.root, path), named, cx).await
     }
 
     /// A name that something else has.

@@ -61,8 +61,9 @@ pub use haul_core::{
 };
 pub use haul_local::{FsyncPolicy, Symlinks};
 pub use haul_p2p::{
-    Congestion, Format as TicketFormat, IfExists, Net, ReceiveOptions, Relay, ShareEnd, ShareKey,
-    ShareOptions, Shared, Ticket, default_jobs as default_share_jobs,
+    Congestion, Format as TicketFormat, IfExists, Look, Net, ReceiveOptions, Received,
+    ReceivedKind, Relay, ShareEnd, ShareKey, ShareOptions, Shared, Ticket,
+    default_jobs as default_share_jobs,
 };
 pub use haul_s3::{AccessKey, COPY_OBJECT_LIMIT, ObjectInfo, Presigned, Provider, S3Options};
 pub use list::Listed;

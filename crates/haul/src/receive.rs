@@ -12,13 +12,20 @@ use haul_core::{
     Settled, Skip, Source, Summary, Target, TransferHandle, Verified,
 };
 use haul_local::{DestinationRoot, PipeTarget};
-use haul_p2p::{IfExists, Received, ReceivedKind, Receiver};
+use haul_p2p::{IfExists, Look, ReceiveOptions, Received, ReceivedKind, Receiver, Ticket};
 use haul_s3::S3Target;
 
 use crate::place::Place;
 use crate::{Haul, ReceiveRequest};
 
 impl Haul {
+    /// Looks at what a ticket names, and takes nothing.
+    pub async fn look(&self, ticket: Ticket, options: &ReceiveOptions) -> Result<Look> {
+        let cx = JobContext::unwatched(self.cancel.clone());
+        let receiver = Receiver::open(self.engine.clone(), cx, ticket, &options.net).await?;
+        Ok(receiver.look(options))
+    }
+
     /// Starts to receive what a ticket names.
     pub async fn receive(&self, request: ReceiveRequest) -> Result<TransferHandle<Summary>> {
         let ReceiveRequest { ticket, to, options } = request;

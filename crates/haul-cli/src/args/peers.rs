@@ -124,6 +124,12 @@ pub(crate) struct ReceiveArgs {
     /// Take the ticket from a file, or with - from standard input [HAUL_TICKET: the ticket itself]
     #[arg(long, value_name = "FILE")]
     pub(crate) ticket_file: Option<PathBuf>,
+    /// Show what would come, and take nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Take names that begin with a dot into this folder, too: without DEST they are refused
+    #[arg(long)]
+    pub(crate) hidden: bool,
     /// What becomes of a file whose name something else has at the destination
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
     pub(crate) if_exists: Taken,

@@ -14,7 +14,7 @@ use crate::size::human;
 use crate::{output, settings};
 
 /// As wide as a time, for entries that have none.
-const NO_TIME: &str = "                    ";
+pub(super) const NO_TIME: &str = "                    ";
 
 pub(crate) async fn run(args: LsArgs, session: &Session) -> anyhow::Result<Exit> {
     let haul = session.haul(settings::asking(&args.store));

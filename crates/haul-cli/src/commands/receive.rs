@@ -6,17 +6,23 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::Path;
 
-use haul::{Error, ErrorKind, Haul, Location, Op, ReceiveOptions, ReceiveRequest, Ticket};
+use haul::{
+    Error, ErrorKind, Foreign, Haul, Location, Look, Op, ReceiveOptions, ReceiveRequest, Received,
+    ReceivedKind, Ticket,
+};
+use serde_json::json;
 
 use crate::args::ReceiveArgs;
-use crate::exit::Exit;
+use crate::commands::ls::NO_TIME;
+use crate::exit::{self, Exit};
+use crate::moment::rfc3339;
 use crate::results::{self, Telling, Verb};
 use crate::session::Session;
 use crate::size::{human, human_rate};
 use crate::{config, output, render, settings};
 
 pub(crate) async fn run(args: ReceiveArgs, session: &Session) -> anyhow::Result<Exit> {
-    let (ticket, to) = words(&args)?;
+    let (ticket, named) = words(&args)?;
     let mut library = settings::with_peers(&args.pace, &args.store);
     library.fsync = args.fsync.into();
     let haul = session.haul(library);
@@ -25,6 +31,14 @@ pub(crate) async fn run(args: ReceiveArgs, session: &Session) -> anyhow::Result<
     options.jobs = args.download_jobs;
     options.if_exists = args.if_exists.into();
     options.most = args.max_files;
+    options.hidden = args.hidden || args.list || named.is_some();
+    if args.list {
+        if named.is_some() {
+            return Err(misused("--list takes nothing, and needs no DEST").into());
+        }
+        return list(haul.look(ticket, &options).await?, session).await;
+    }
+    let to = named.unwrap_or_else(|| Location::Local(".".into()));
     let to_stdout = to == Location::Stdio;
     let request = ReceiveRequest::new(ticket, to, options);
     if to_stdout {
@@ -48,8 +62,68 @@ async fn to_pipe(haul: &Haul, request: ReceiveRequest, session: &Session) -> any
     Ok(Exit::Done)
 }
 
-/// The ticket, and where to.
-fn words(args: &ReceiveArgs) -> anyhow::Result<(Ticket, Location)> {
+/// What the sender has.
+async fn list(mut look: Look, session: &Session) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Done;
+    loop {
+        let page = match look.next().await {
+            Ok(page) => page,
+            Err(e) => {
+                look.end().await;
+                return Err(e.into());
+            }
+        };
+        if page.is_empty() {
+            break;
+        }
+        let mut lines = String::new();
+        for received in &page {
+            if let ReceivedKind::Failed(problem) = &received.what {
+                output::error(&exit::line(problem));
+                exit = Exit::Failed;
+                continue;
+            }
+            lines += &if session.common.json { object(received) } else { line(received) };
+            lines.push('\n');
+        }
+        output::results(lines.as_bytes())?;
+    }
+    look.end().await;
+    Ok(exit)
+}
+
+/// Date, size, name, as `haul ls` has them.
+fn line(received: &Received) -> String {
+    let (modified, size, rest) = match &received.what {
+        ReceivedKind::File { size, modified, .. } => {
+            (*modified, human(*size).to_string(), String::new())
+        }
+        ReceivedKind::Symlink(target) => {
+            (None, String::new(), format!(" -> {}", Foreign::from(target.as_path())))
+        }
+        _ => (None, String::new(), "/".to_owned()),
+    };
+    let time = modified.map_or_else(|| NO_TIME.to_owned(), rfc3339);
+    format!("{time} {size:>11}  {}{rest}", received.path.shown())
+}
+
+fn object(received: &Received) -> String {
+    let path = received.path.shown();
+    let path = path.exact();
+    match &received.what {
+        ReceivedKind::File { size, modified, .. } => json!({
+            "type": "file", "path": path, "size": size, "last_modified": modified.map(rfc3339),
+        }),
+        ReceivedKind::Symlink(target) => {
+            json!({"type": "symlink", "path": path, "target": target.to_string_lossy()})
+        }
+        _ => json!({"type": "folder", "path": path}),
+    }
+    .to_string()
+}
+
+/// The ticket, and where to, if that was said.
+fn words(args: &ReceiveArgs) -> anyhow::Result<(Ticket, Option<Location>)> {
     let words: Vec<_> = args.ticket.iter().chain(&args.dest).chain(&args.rest).collect();
     let (ticket, to) = match (&args.ticket_file, words.as_slice()) {
         (Some(file), []) => (from_file(file)?, None),
@@ -72,7 +146,7 @@ fn words(args: &ReceiveArgs) -> anyhow::Result<(Ticket, Location)> {
             return Err(misused(what).with_hint("haul receive TICKET [DEST]").into());
         }
     };
-    let to = to.map_or(Ok(Location::Local(".".into())), |to| settings::location(to))?;
+    let to = to.map(|to| settings::location(to)).transpose()?;
     Ok((ticket.parse()?, to))
 }
 

@@ -14,7 +14,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::bar::{EVERY, columns, short};
 use super::peers::{Peer, Peers, Reach};
 use super::speed::{Speed, time_left};
-use super::{Pulse, Render, note_of};
+use super::{Pulse, Render, checked, note_of};
 use crate::moment::whole_seconds;
 use crate::output;
 use crate::size::{grouped, human};
@@ -136,11 +136,16 @@ impl Bars {
             let bar = live.bar.get_or_insert_with(|| {
                 let bar = ProgressBar::hidden();
                 bar.set_style(style(columns()));
-                bar.set_prefix(short(&live.from, usize::from(columns()) / 3));
                 self.screen.insert_from_back(1, bar)
             });
+            // Bytes that are there already are looked at before others come.
+            let checking = meter.landed == 0 && meter.checked > 0;
+            bar.set_prefix(match checking {
+                true => format!("checking {}", short(&live.from, usize::from(columns()) / 5)),
+                false => short(&live.from, usize::from(columns()) / 3),
+            });
             bar.set_length(total.unwrap_or(0));
-            bar.set_position(meter.landed);
+            bar.set_position(if checking { meter.checked } else { meter.landed });
             bar.tick();
         }
     }
@@ -169,8 +174,9 @@ impl Bars {
         self.total.set_style(total_style(columns(), items.complete));
         self.total.set_prefix(format!("{}/{}{more}{failed}", grouped(over), grouped(items.found)));
         let message = format!(
-            "{}  {}/s{}",
+            "{}{}  {}/s{}",
             human(meter.landed),
+            checked(meter),
             human(bytes as u64),
             left.unwrap_or_default()
         );

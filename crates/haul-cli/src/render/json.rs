@@ -86,7 +86,7 @@ impl Render for Json {
         let Pulse { meter, items } = pulse;
         let mut line = json!({
             "type": "progress", "landed": meter.landed, "total": meter.total,
-            "wire": meter.wire, "retried": meter.retried,
+            "wire": meter.wire, "retried": meter.retried, "checked": meter.checked,
         });
         if self.many {
             line["items"] = json!({

@@ -22,6 +22,7 @@ use haul::{Event, Foreign, Haul, MeterSnapshot, Settled, Summary, TransferHandle
 
 use crate::args::{Common, ProgressMode};
 use crate::session::Session;
+use crate::size::human;
 use crate::{output, signals};
 use peers::Peers;
 use printer::Printer;
@@ -338,6 +339,14 @@ impl<'a> Show<'a> {
 fn retry_line(error: &str, attempt: u32, wait: Duration) -> String {
     let line = format!("{error}; try {} follows in {:.1} s", attempt + 1, wait.as_secs_f64());
     output::error_line(&line)
+}
+
+/// How much of what is there was looked at, if anything.
+fn checked(meter: &MeterSnapshot) -> String {
+    match meter.checked {
+        0 => String::new(),
+        bytes => format!(", {} checked", human(bytes)),
+    }
 }
 
 /// The line about an event that a person should know of, if it is one.

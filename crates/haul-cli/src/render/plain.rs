@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use haul::{Event, Foreign, Summary};
 
 use super::peers::{Peers, Reach};
-use super::{Pulse, Render, note_of};
+use super::{Pulse, Render, checked, note_of};
 use crate::output;
 use crate::size::{grouped, human, human_rate};
 
@@ -85,7 +85,7 @@ impl Render for Plain {
         let of = total.map(|total| of(meter.landed, total)).unwrap_or_default();
         let rate = human_rate(meter.wire.max(meter.landed), elapsed);
         let what = self.name.as_ref().map_or_else(|| counted(items), ToString::to_string);
-        output::note(&format!("{what}: {done}{of} at {rate}"));
+        output::note(&format!("{what}: {done}{of} at {rate}{}", checked(meter)));
     }
 
     fn finish(&mut self) {}

@@ -278,3 +278,56 @@ async fn receivers_have_bars() {
     run.end().await.ok();
     drawn(&screen, "has everything (1 file)").await;
 }
+
+/// D17: what would come can be seen before it comes. Nothing is taken, and the sender goes on.
+#[tokio::test]
+async fn what_would_come_can_be_seen() {
+    let world = World::new().await;
+    world.file("t/a.txt", "hello");
+    world.file("t/.hidden", "");
+    world.file("t/x\x1b]0;y\x07", "12");
+    std::fs::create_dir(world.path("t/nothing")).unwrap();
+    symlink("a.txt", world.path("t/link")).unwrap();
+    let day = humantime::parse_rfc3339("2026-01-15T12:00:00Z").unwrap();
+    std::fs::File::open(world.path("t/a.txt")).unwrap().set_modified(day).unwrap();
+    let sender = Sender::start(send(&world, &["t/"])).await;
+    let before = world.tree();
+    let done = receive(&world, &["--list", &sender.ticket]).run().await;
+    let mut lines: Vec<_> = done.ok().out().lines().collect();
+    lines.sort_unstable_by_key(|line| &line[20..]);
+    assert_eq!(lines.len(), 5, "{done}");
+    assert!(lines.contains(&"2026-01-15T12:00:00Z         5 B  a.txt"), "{done}");
+    for (rest, at) in [(".hidden", 0), ("link -> a.txt", 0), ("nothing/", 0)] {
+        assert!(lines[at..].iter().any(|line| line.ends_with(&format!("  {rest}"))), "{done}");
+    }
+    assert!(!done.out().contains('\x1b') && !done.out().contains('\x07'), "{done}");
+    let done = receive(&world, &["--list", "--json", &sender.ticket]).run().await;
+    let file = done.ok().json().into_iter().find(|one| one["path"] == "a.txt").unwrap();
+    assert_eq!((&file["type"], &file["size"]), (&"file".into(), &5.into()));
+    assert_eq!(file["last_modified"], "2026-01-15T12:00:00Z");
+    assert!(world.tree() == before, "something was taken");
+    let done = receive(&world, &["--list", &sender.ticket, "got"]).run().await;
+    done.failed(2, "*: --list takes nothing, and needs no DEST");
+    sender.stop().await;
+}
+
+/// D17: names that begin with a dot come into the current folder only where they are asked for.
+#[tokio::test]
+async fn hidden_names_do_not_come_unasked() {
+    let world = World::new().await;
+    world.file("t/.profile", "harm");
+    world.file("t/a", "1");
+    let sender = Sender::start(send(&world, &["t/"])).await;
+    let unasked = receive(&world, &[&sender.ticket]).run().await;
+    assert_eq!(unasked.code, 1, "{unasked}");
+    assert!(
+        unasked.err.contains("cannot receive .profile: its name begins with a dot"),
+        "{unasked}"
+    );
+    assert!(world.path("a").exists() && !world.path(".profile").exists());
+    receive(&world, &["--hidden", &sender.ticket]).run().await.ok();
+    assert!(world.path(".profile").exists());
+    receive(&world, &[&sender.ticket, "got"]).run().await.ok();
+    assert!(world.path("got/.profile").exists());
+    sender.stop().await;
+}

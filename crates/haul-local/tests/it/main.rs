@@ -12,6 +12,7 @@ mod durable;
 mod fold;
 mod found;
 mod kit;
+mod known;
 mod origin;
 mod partial;
 mod rename;

@@ -100,7 +100,7 @@ async fn what_was_written_is_found_again() {
     partial.write_all_at(bytes(MIB, 2), MIB).await.unwrap();
     let modified = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
     let durability = Durability::new(FsyncPolicy::Auto);
-    partial.commit(CommitSpec { modified: Some(modified) }, &durability).await.unwrap();
+    partial.commit(CommitSpec { modified: Some(modified), hash: None }, &durability).await.unwrap();
 
     assert_eq!(names(&dest.at("a")), ["file"]);
     let file = std::fs::read(dest.at("a/file")).unwrap();
@@ -477,4 +477,25 @@ async fn too_few_bytes_are_no_file() {
         partial.commit(CommitSpec::default(), &Durability::new(policy)).await.unwrap();
         assert_eq!(std::fs::read_to_string(dest.at("file")).unwrap(), "xxxxx");
     }
+}
+
+/// D16: what is left there takes no more room than what is in it, whatever was to come.
+#[tokio::test]
+async fn what_is_left_takes_no_more_than_it_has() {
+    let dest = Dest::new().await;
+    let partial = dest.open("large", &spec(64 * MIB)).await.unwrap();
+    for at in [0, 20 * MIB + 4096] {
+        partial.write_all_at(bytes(MIB, 1), at).await.unwrap();
+    }
+    let left = || dest.at(&dest.names()[0]).metadata().unwrap();
+    drop(partial);
+    assert!(left().blocks() * 512 < 4 * MIB, "{} blocks", left().blocks());
+    // What is in it is still there, and what is to be shorter becomes so.
+    let partial = dest.open("large", &spec(2 * MIB)).await.unwrap();
+    assert!(partial.found());
+    assert_eq!(left().len(), 2 * MIB + 100);
+    let reader = partial.reader();
+    assert_eq!(reader.written(0, 4096).await.unwrap(), Some(vec![1; 4096].into()));
+    assert_eq!(reader.written(MIB, 4096).await.unwrap(), None);
+    assert_eq!(reader.written(3 * MIB, 4096).await.unwrap(), None);
 }

@@ -343,6 +343,32 @@ async fn wrong_outlines_do_no_harm() {
     }
 }
 
+/// D17: where nobody named a folder, names at the top that begin with a dot are not taken: they would
+/// do something by being there.
+#[tokio::test(flavor = "multi_thread")]
+async fn hidden_names_come_only_where_they_are_asked_for() {
+    let large = bytes((1 << 20) + 1, 1);
+    let folder = Entry { path: b".ssh".to_vec(), kind: Kind::Folder };
+    let entries = vec![
+        listed(".bash_profile", GOOD),
+        listed(".config/autostart/x.desktop", &large),
+        folder,
+        link(".profile", "good"),
+        listed("photos/.sorted", GOOD),
+        listed("...", GOOD),
+    ];
+    let script = vec![Step::Entries(entries.clone()), Step::End(6)];
+    let mut unasked = receiving();
+    unasked.hidden = false;
+    let visit = Visit::with(vec![script.clone()], contents([large.clone()]), unasked).await;
+    assert_eq!(visit.got.counts(), (1, 0, 5), "{:?}", visit.got.settled);
+    assert_eq!(visit.names(), ["photos", "photos/.sorted"].map(PathBuf::from));
+    let e = visit.got.error(".bash_profile");
+    assert!(e.to_string().contains("--hidden"), "{e}");
+    let visit = Visit::of(vec![script], contents([large])).await;
+    assert_eq!(visit.got.counts(), (6, 0, 0), "{:?}", visit.got.settled);
+}
+
 /// U4.1: facts that no file has are left out, and the file arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn facts_that_cannot_be_do_no_harm() {

@@ -9,8 +9,8 @@ use haul_p2p::Ticket;
 
 use crate::doubles::{Made, is_made};
 use crate::kit::{
-    Got, Sending, engine, engine_with, file, impatient, options, receive, receiving, send_these,
-    start, tree,
+    Got, Sending, bytes, engine, engine_with, file, impatient, options, receive, receiving, send,
+    send_these, start, tree, write,
 };
 
 const MIB: u64 = 1 << 20;
@@ -142,7 +142,7 @@ async fn damage_is_mended() {
     sending.stop().await;
 }
 
-/// S4.38: the file under construction is that of a content and no other's.
+/// S4.38, D16: of a file under construction nothing goes into another content.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_content_does_not_go_on_with_it() {
     let to = tempfile::tempdir().unwrap();
@@ -152,8 +152,66 @@ async fn another_content_does_not_go_on_with_it() {
     assert_eq!((got.counts(), got.meter.resumed), ((1, 0, 0), 0));
     let content = std::fs::read(to.path().join("large")).unwrap();
     assert!(is_made(&content, 5), "the contents differ");
+    // D16: and nothing is left of the first.
+    assert_eq!(tree(to.path()).into_keys().collect::<Vec<_>>(), [Path::new("large")]);
     first.stop().await;
     second.stop().await;
+}
+
+/// D16: what is left of a version that nobody has any more is used by the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_of_another_version_is_used() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut data = bytes((24 << 20) + 5, 1);
+    write(from.path(), "large", &data);
+    let sending = send(from.path(), options()).await;
+    let got = some(&sending.ticket, to.path(), 10 * MIB).await;
+    let had = got.meter.landed / MIB;
+    sending.stop().await;
+    // Another byte, and something more at the end.
+    data[3 << 20] ^= 1;
+    data.extend_from_slice(&[7; 12345]);
+    write(from.path(), "large", &data);
+    let sending = send(from.path(), options()).await;
+    let got = receive(&sending.ticket, to.path(), receiving()).await;
+    assert_eq!(got.counts(), (1, 0, 0));
+    // Groups that were complete, and not the one that is another; streams may each have one begun.
+    let resumed = got.meter.resumed / MIB;
+    assert!(resumed + 6 >= had && resumed < had + 1, "{resumed} of {had}: {:?}", got.meter);
+    assert_eq!(got.meter.wire, data.len() as u64 - got.meter.resumed);
+    assert!(got.meter.checked >= got.meter.resumed, "{:?}", got.meter);
+    assert!(std::fs::read(to.path().join("large")).unwrap() == data);
+    assert_eq!(tree(to.path()).len(), 1);
+    sending.stop().await;
+}
+
+/// D18: what is there is counted while it is looked at, once: the second time nothing is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_is_read_once() {
+    let to = tempfile::tempdir().unwrap();
+    let sending = send_large(8).await;
+    let again = || receive(&sending.ticket, to.path(), receiving());
+    assert_eq!(again().await.counts(), (1, 0, 0));
+    // It came here, and is known.
+    let got = again().await;
+    assert_eq!(got.counts(), (0, 1, 0));
+    let knows = got.meter.checked == 0;
+    if !knows {
+        crate::kit::skipped("this file system keeps no attributes of users");
+    }
+    // Something that nobody knows yet: a copy of it.
+    std::fs::copy(to.path().join("large"), to.path().join("copy")).unwrap();
+    std::fs::rename(to.path().join("copy"), to.path().join("large")).unwrap();
+    let got = again().await;
+    assert_eq!((got.counts(), got.meter.checked), ((0, 1, 0), SIZE));
+    assert_eq!(again().await.meter.checked, if knows { 0 } else { SIZE });
+    // Changed since, to the same size.
+    let file = std::fs::File::options().write(true).open(to.path().join("large")).unwrap();
+    file.write_all_at(b"?", 5).unwrap();
+    let got = again().await;
+    assert_eq!(got.error("large").kind(), ErrorKind::AlreadyExists);
+    assert_eq!(got.meter.checked, SIZE);
+    sending.stop().await;
 }
 
 /// S4.37, S4.38: a sender that is stopped in the middle says so; what is there stays.
