@@ -78,8 +78,13 @@ pub(crate) fn remember(file: &File, hash: &[u8; 32]) {
     let Ok(metadata) = file.metadata() else { return };
     let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) else { return };
     let state = state(metadata.size(), (metadata.mtime(), metadata.mtime_nsec()));
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(hash);
     attribute::set(file, NAME, format!("v1 {hash} {state} {}", now.as_nanos()).as_bytes());
+}
+
+fn hex(hash: &[u8; 32]) -> String {
+    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0');
+    hash.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn recall(file: &File, identity: &Identity) -> Option<[u8; 32]> {
