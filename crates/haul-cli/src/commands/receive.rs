@@ -108,8 +108,7 @@ fn line(received: &Received) -> String {
 }
 
 fn object(received: &Received) -> String {
-    let path = received.path.shown();
-    let path = path.exact();
+    let path = received.path.exact();
     match &received.what {
         ReceivedKind::File { size, modified, .. } => json!({
             "type": "file", "path": path, "size": size, "last_modified": modified.map(rfc3339),

@@ -140,9 +140,10 @@ impl Bars {
             });
             // Bytes that are there already are looked at before others come.
             let checking = meter.landed == 0 && meter.checked > 0;
-            bar.set_prefix(match checking {
-                true => format!("checking {}", short(&live.from, usize::from(columns()) / 5)),
-                false => short(&live.from, usize::from(columns()) / 3),
+            bar.set_prefix(if checking {
+                format!("checking {}", short(&live.from, usize::from(columns()) / 5))
+            } else {
+                short(&live.from, usize::from(columns()) / 3)
             });
             bar.set_length(total.unwrap_or(0));
             bar.set_position(if checking { meter.checked } else { meter.landed });
