@@ -16,6 +16,7 @@ use haul_core::{
 use iroh::endpoint::{Connection, RecvStream, SendStream};
 use iroh::{Endpoint, SecretKey};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::endpoint::{self, Net, Role};
 use crate::fault::{self, Close};
@@ -67,10 +68,20 @@ struct Link {
     listed: bool,
     /// Tries to connect that failed since one succeeded.
     failures: u32,
+    /// Before that it is not tried again.
+    next_try: Option<Instant>,
     /// What the sender closed the last connection with, until there is another.
     said: Option<Close>,
     /// The way to the sender, as it was told.
     route: Option<Route>,
+}
+
+/// What lies between tries to connect, after so many that failed. Many may want a connection, each
+/// with waits of its own: without this one, all tries would be over in a moment.
+fn pause(failures: u32) -> Duration {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(5);
+    FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST)
 }
 
 impl Session {
@@ -158,6 +169,9 @@ impl Session {
         if tried != self.tries.load(Ordering::Relaxed) {
             return Err(gone(Retry::Backoff));
         }
+        if let Some(at) = link.next_try {
+            tokio::time::sleep_until(at).await;
+        }
         let reason = link.connection.as_ref().and_then(Connection::close_reason);
         link.said = reason.and_then(|cause| fault::said(&cause)).or(link.said);
         let connected = self.connect(link).await.map_err(|e| match link.said {
@@ -167,6 +181,7 @@ impl Session {
         });
         self.tries.fetch_add(1, Ordering::Relaxed);
         link.failures = if connected.is_ok() { 0 } else { link.failures + 1 };
+        link.next_try = connected.is_err().then(|| Instant::now() + pause(link.failures));
         connected
     }
 
@@ -294,5 +309,40 @@ impl Session {
             let event = PeerEvent::Left(PeerEnd::Gone);
             self.cx.events.send(Event::Peer { peer: 0, event });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use haul_core::EngineOptions;
+    use iroh::EndpointAddr;
+    use tokio_util::sync::CancellationToken;
+
+    use crate::endpoint::Relay;
+    use crate::ticket::{Secret, ShareTicket};
+
+    /// G.6: a sender that is away for some seconds is not given up in a moment because many want
+    /// something of it.
+    #[tokio::test(start_paused = true)]
+    async fn many_who_try_do_not_use_up_the_tries() {
+        let engine = Engine::new(EngineOptions::default());
+        let cx = JobContext::unwatched(CancellationToken::new());
+        // Nobody can reach it, which is known at once.
+        let addr = EndpointAddr::new(SecretKey::from_bytes(&[7; 32]).public());
+        let ticket = ShareTicket { addr, secret: Secret([9; 16]), published: false };
+        let mut net = Net::default();
+        (net.relay, net.bind) = (Relay::None, Some(([127, 0, 0, 1], 0).into()));
+        let opening = Session::open(engine.clone(), cx.clone(), Ticket::Share(ticket), &net);
+        let session = opening.await.unwrap();
+        let start = Instant::now();
+        let asking = (0..12).map(|_| async {
+            let policy = engine.options().retry;
+            engine.retrying(policy, &cx, "it", || session.line()).await.unwrap_err()
+        });
+        let all = futures::future::join_all(asking).await;
+        assert!(all.iter().all(|e| e.kind() == ErrorKind::Connect), "{all:?}");
+        assert!(start.elapsed() > Duration::from_secs(6), "{:?}", start.elapsed());
+        session.close(Close::Stopping).await;
     }
 }

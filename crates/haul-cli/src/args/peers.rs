@@ -309,6 +309,25 @@ mod tests {
         assert!(parse_bind("eth0").is_err() && parse_bind("").is_err());
     }
 
+    /// U4.3: the local network and publishing are asked for, each by itself, and reach the library.
+    #[test]
+    fn the_local_network_and_publishing_are_asked_for() {
+        let parse = |flags: &[&str]| {
+            let command = SendArgs::augment_args(Command::new("send"));
+            let words = [&["send"], flags, &["a"]].concat();
+            let args = SendArgs::from_arg_matches(&command.get_matches_from(words)).unwrap();
+            (crate::settings::net(&args.net).lan, args.publish)
+        };
+        assert_eq!(parse(&[]), (false, false));
+        assert_eq!(parse(&["--lan"]), (true, false));
+        assert_eq!(parse(&["--publish", "--no-relay"]), (false, true));
+        let command = ReceiveArgs::augment_args(Command::new("receive"));
+        let matches = command.get_matches_from(["receive", "--lan", "--no-relay", "ticket"]);
+        let args = ReceiveArgs::from_arg_matches(&matches).unwrap();
+        let net = crate::settings::net(&args.net);
+        assert_eq!((net.lan, net.relay), (true, Relay::None));
+    }
+
     #[test]
     fn relays() {
         assert_eq!(parse_relay("none"), Ok(Relay::None));

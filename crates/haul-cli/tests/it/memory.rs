@@ -6,6 +6,7 @@ use haul_testkit::{StoreRules, synthetic_bytes};
 use tokio::io::AsyncReadExt as _;
 
 use crate::harness::{MIB, Run, World};
+use crate::pair::{Sender, receive, send};
 
 const GIB: u64 = 1 << 30;
 
@@ -36,7 +37,8 @@ async fn peak_of(run: Run) -> u64 {
     peak
 }
 
-fn high_water(status: &str) -> Option<u64> {
+/// The peak of resident memory of a process, in KiB.
+pub(crate) fn high_water(status: &str) -> Option<u64> {
     let status = std::fs::read_to_string(status).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()
@@ -95,4 +97,23 @@ async fn of_a_stream() {
     let peak = peak_of(world.program("sh", ["-c", exec])).await;
     assert!(peak < MOST_KIB, "{peak} KiB");
     assert_eq!(world.server.store().object("bucket", "k").unwrap().size(), GIB);
+}
+
+/// U4.3: of both sides of a share.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_share() {
+    let world = World::new().await;
+    let file = std::fs::File::create(world.path("a")).unwrap();
+    file.set_len(GIB).unwrap();
+    let sender = Sender::start(send(&world, &["-q", "a"])).await;
+    let args = ["-q", "--fsync", "never", &sender.ticket, "got"];
+    let receiver = peak_of(receive(&world, &args)).await;
+    let sender_had = sender.peak().unwrap();
+    println!("peak of the sender: {} MiB", sender_had >> 10);
+    assert!(sender_had > 1 << 10, "it was seen");
+    assert_eq!(std::fs::metadata(world.path("got/a")).unwrap().len(), GIB);
+    sender.stop().await;
+    // The windows of the transport come to what is on its way in chunks elsewhere.
+    let most = MOST_KIB + MOST_KIB / 2;
+    assert!(receiver < most && sender_had < most, "{receiver} and {sender_had} KiB");
 }

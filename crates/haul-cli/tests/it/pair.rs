@@ -8,6 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
 use tokio::process::{ChildStderr, ChildStdout};
 
 use crate::harness::{Done, Run, Running, World, within};
+use crate::memory::high_water;
 
 /// Flags of both sides.
 pub(crate) const LOCAL: [&str; 3] = ["--no-relay", "--bind", "127.0.0.1:0"];
@@ -51,6 +52,11 @@ impl Sender {
                 return line;
             }
         }
+    }
+
+    /// The most memory that it has had so far, in KiB.
+    pub(crate) fn peak(&self) -> Option<u64> {
+        high_water(&format!("/proc/{}/status", self.run.child.id()?))
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
