@@ -62,7 +62,7 @@ pub(crate) async fn fetch(
     let partial = Partial::open(Arc::clone(&taker.root), place.path.clone(), spec).await?;
     let mut there = if partial.found() {
         let looking = cx.cancel.run_until_cancelled(Box::pin(good(taker, &partial, named, cx)));
-        looking.await.unwrap_or_else(|| Err(Error::cancelled(Op::Read, &place.path)))?
+        looking.await.unwrap_or_else(|| Err(Error::cancelled(Op::Read, place.path.shown())))?
     } else {
         ChunkRanges::empty()
     };
