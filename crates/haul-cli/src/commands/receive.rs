@@ -101,7 +101,8 @@ fn line(received: &Received) -> String {
         ReceivedKind::Symlink(target) => {
             (None, String::new(), format!(" -> {}", Foreign::from(target.as_path())))
         }
-        _ => (None, String::new(), "/".to_owned()),
+        // The name of a folder ends in a slash.
+        _ => (None, String::new(), String::new()),
     };
     let time = modified.map_or_else(|| NO_TIME.to_owned(), rfc3339);
     format!("{time} {size:>11}  {}{rest}", received.path.shown())
