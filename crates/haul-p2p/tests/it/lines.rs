@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haul_core::{Engine, ErrorKind, PeerEvent, RetryPolicy};
+use haul_core::{Engine, ErrorKind, PeerEvent, RetryPolicy, Throttle};
 use iroh::endpoint::{QuicTransportConfig, VarInt};
 use tokio::sync::Semaphore;
 
@@ -39,6 +39,31 @@ async fn a_part_that_fails_does_not_take_others_with_it() {
     assert_eq!((got.counts(), got.meter.resumed), ((1, 0, 0), landed));
     assert!(std::fs::read(to.path().join("large")).unwrap() == data);
     fake.stop().await;
+}
+
+/// D2: on a slow line many requests wait for their turns, each for longer than anybody may be silent.
+/// None of them is given up as long as something comes of any.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_share_a_slow_line_wait_for_their_turns() {
+    const FILES: u64 = 15;
+    let offers = (0..FILES).map(|i| {
+        let name = format!("large {i}");
+        file(&name, Made::new(&name, 2 * MIB, i).source(), 2 * MIB)
+    });
+    let slow = engine_with(|options| options.throttle = Some(Throttle::new(128 << 10)));
+    let mut sending = send_these(offers.collect(), options(), slow).await;
+    sending.offered().await;
+    let to = tempfile::tempdir().unwrap();
+    let stall = Duration::from_millis(400);
+    let mut many = receiving();
+    many.jobs = FILES as usize;
+    let receiving = start(&sending.ticket, to.path(), many, once(stall)).await;
+    receiving.landed(3 * MIB / 2).await;
+    let got = receiving.cancel().await;
+    assert!(got.meter.landed >= 3 * MIB / 2, "{:?}", got.settled);
+    assert_eq!(got.result.unwrap_err().kind(), ErrorKind::Cancelled);
+    sending.handle.cancel();
+    drop(must("the share", sending.handle).await);
 }
 
 /// D15: a sender that has said that it is still at it, and then says nothing any more, is an error.
