@@ -107,7 +107,7 @@ fn note(world: &World, settled: &Settled, said: &mut Said) {
             Did::Failed
         }
     };
-    let (from, to) = (world.shown(&settled.from), world.shown(&settled.to));
+    let (from, to) = (world.shown(&settled.from.exact()), world.shown(&settled.to.exact()));
     said.items.push((did, from, to));
 }
 
