@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::checksum::Algorithm;
 use crate::foreign::Foreign;
+use crate::proof::Proof;
 
 /// How the destination's bytes were shown to be the source's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Report {
     pub etag: Option<String>,
     /// The destination's version id, where it has one.
     pub version_id: Option<String>,
+    /// What the source was when it was read, where that can be told.
+    pub read: Option<Proof>,
 }
 
 impl Report {
@@ -75,6 +78,7 @@ impl Report {
             sums: crate::checksum::Sums::default(),
             etag: None,
             version_id: None,
+            read: None,
         }
     }
 }

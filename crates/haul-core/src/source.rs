@@ -14,6 +14,7 @@ use futures::stream::BoxStream;
 use crate::checksum::Checksum;
 use crate::error::Result;
 use crate::limits::SourceLimits;
+use crate::proof::Proof;
 use crate::range::ByteRange;
 use crate::target::Attributes;
 
@@ -120,6 +121,10 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
     /// Asks whether the content is still what it was at opening, where reads alone do not tell
     /// (files); called when a range has been read, before its last bytes are used.
     fn recheck(&self) -> BoxFuture<'_, Result<()>>;
+    /// What the content is that every read is pinned to; `None` where nothing tells.
+    fn proof(&self) -> Option<Proof> {
+        None
+    }
 }
 
 /// Reads once, in order. One attempt each: the engine retries and counts.

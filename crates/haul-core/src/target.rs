@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::limits::TargetLimits;
 use crate::payload::Payload;
 use crate::plan::ChunkPlan;
+use crate::proof::Proof;
 use crate::range::ChunkSpec;
 use crate::report::Verified;
 
@@ -80,6 +81,8 @@ pub struct UploadSpec {
     pub attributes: Attributes,
     /// Whether something that exists may be replaced.
     pub overwrite: bool,
+    /// What the bytes are of, where the source can tell.
+    pub read: Option<Proof>,
 }
 
 /// Something that can be written.

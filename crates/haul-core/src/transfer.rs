@@ -21,6 +21,7 @@ use crate::parts::intake::Intake;
 use crate::parts::{Part, PartReader};
 use crate::plan::{self, ChunkPlan, PlanPolicy, StreamPlan};
 use crate::pool::SLICE;
+use crate::proof::Proof;
 use crate::range::{ByteRange, ChunkSpec};
 use crate::report::{Report, Verified};
 use crate::sink::{Content, Costs, Item, Sink, SinkParts};
@@ -103,7 +104,7 @@ struct Run {
 }
 
 /// What the bytes that arrived are held against.
-enum Proof<'a> {
+enum Against<'a> {
     Ranged(&'a dyn ReadAt),
     Stream(&'a StreamMeta),
 }
@@ -112,6 +113,7 @@ struct Outcome {
     whole: Sums,
     committed: Committed,
     source_verified: Option<Verified>,
+    read: Option<Proof>,
 }
 
 impl Run {
@@ -145,10 +147,10 @@ impl Run {
             self.cx.events.clone(),
         );
         let ready = self.ready(small, &plan, &fetcher).await?;
-        let upload = self.begin(Some(plan.clone()), attributes).await?;
+        let upload = self.begin(Some(plan.clone()), attributes, source.proof()).await?;
         let sink = self.sink(Arc::clone(&upload), Some(fetcher), Some(plan.chunks()));
         let moved = self.put_ranges(&plan, sink, ready).await;
-        self.conclude(&*upload, moved, Proof::Ranged(&*source)).await
+        self.conclude(&*upload, moved, Against::Ranged(&*source)).await
     }
 
     async fn put_ranges(
@@ -217,7 +219,8 @@ impl Run {
         let known = meta.size.or_else(|| first.last.then(|| first.len()));
         let plan = known.map(|size| self.plan(size)).transpose()?;
         let count = plan.as_ref().map(ChunkPlan::chunks);
-        let upload = self.begin(plan, self.attributes(&meta.attributes, meta.modified)).await?;
+        let attributes = self.attributes(&meta.attributes, meta.modified);
+        let upload = self.begin(plan, attributes, None).await?;
         let sink = self.sink(Arc::clone(&upload), None, count);
         let (budget, from) = (self.engine.budget().clone(), self.from.clone());
         let produce = |queue: Queue<Item>| async move {
@@ -241,7 +244,7 @@ impl Run {
         };
         let workers = self.engine.options().concurrency;
         let moved = self.work(workers, produce, sink).await;
-        self.conclude(&*upload, moved, Proof::Stream(&meta)).await
+        self.conclude(&*upload, moved, Against::Stream(&meta)).await
     }
 
     /// Reads the first part of a stream, and whether anything follows it.
@@ -283,7 +286,7 @@ impl Run {
         let plan = self.plan(size)?;
         let mut chunks = plan.iter();
         let attributes = self.attributes(&meta.attributes, meta.modified);
-        let upload = self.begin(Some(plan), attributes).await?;
+        let upload = self.begin(Some(plan), attributes, None).await?;
         let sink = self.sink(Arc::clone(&upload), None, Some(1));
         let (budget, costs) = (self.engine.budget().clone(), sink.clone());
         let produce = |queue: Queue<Item>| async move {
@@ -293,7 +296,7 @@ impl Run {
             queue.push(Item { chunk, content, permit }).await
         };
         let moved = self.work(1, produce, sink).await;
-        self.conclude(&*upload, moved, Proof::Stream(meta)).await
+        self.conclude(&*upload, moved, Against::Stream(meta)).await
     }
 
     /// Lands what `produce` brings.
@@ -366,8 +369,10 @@ impl Run {
         &self,
         plan: Option<ChunkPlan>,
         attributes: Attributes,
+        read: Option<Proof>,
     ) -> Result<Arc<dyn Upload>> {
-        let spec = UploadSpec { plan, attributes, overwrite: self.job.overwrite };
+        let overwrite = self.job.overwrite;
+        let spec = UploadSpec { plan, attributes, overwrite, read };
         let to = self.job.target.location();
         let begin = || self.job.target.begin(&spec);
         let discard = |upload: Arc<dyn Upload>| async move { upload.abort().await };
@@ -394,10 +399,10 @@ impl Run {
         &self,
         upload: &dyn Upload,
         moved: Result<Vec<Receipt>>,
-        proof: Proof<'_>,
+        against: Against<'_>,
     ) -> Result<Outcome> {
         let committed = match moved {
-            Ok(receipts) => self.commit(upload, receipts, proof).await,
+            Ok(receipts) => self.commit(upload, receipts, against).await,
             Err(e) => Err(e),
         };
         if committed.is_err() {
@@ -411,16 +416,16 @@ impl Run {
         &self,
         upload: &dyn Upload,
         mut receipts: Vec<Receipt>,
-        proof: Proof<'_>,
+        against: Against<'_>,
     ) -> Result<Outcome> {
         receipts.sort_by_key(|r| r.chunk.index);
         let whole = Sums::combine(receipts.iter().map(|r| &r.sums)).unwrap_or_default();
-        let source_verified = match proof {
-            Proof::Ranged(source) => {
+        let source_verified = match against {
+            Against::Ranged(source) => {
                 source.recheck().await?; // once more, now that nothing is in flight
                 compare(source.meta(), &whole)?
             }
-            Proof::Stream(meta) => compare(&meta.seen(&self.from, whole.len()), &whole)?,
+            Against::Stream(meta) => compare(&meta.seen(&self.from, whole.len()), &whole)?,
         };
         let to = self.job.target.location();
         let attempt = || async {
@@ -439,11 +444,15 @@ impl Run {
             // An fsync cannot be interrupted, and a rename is done or not: wait for the answer.
             self.engine.retrying_to_the_end(policy, &self.cx, attempt).await?
         };
-        Ok(Outcome { whole, committed, source_verified })
+        let read = match against {
+            Against::Ranged(source) => source.proof(),
+            Against::Stream(_) => None,
+        };
+        Ok(Outcome { whole, committed, source_verified, read })
     }
 
     fn report(&self, outcome: Outcome, started: Instant) -> Report {
-        let Outcome { whole, committed, source_verified } = outcome;
+        let Outcome { whole, committed, source_verified, read: proof } = outcome;
         // A side without a network needs no proof; a network side without one leaves "size only".
         let read = (self.source_limits.network, source_verified.unwrap_or(Verified::Size));
         let wrote = (self.target_limits.network, committed.verified.unwrap_or(Verified::Size));
@@ -462,6 +471,7 @@ impl Run {
             sums: whole,
             etag: committed.etag,
             version_id: committed.version_id,
+            read: proof,
         }
     }
 }

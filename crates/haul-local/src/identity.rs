@@ -7,7 +7,7 @@ use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
-use haul_core::{Error, ErrorKind, Op, Result};
+use haul_core::{Error, ErrorKind, FileStamp, Op, Result};
 use rustix::fs::{FileType, RawMode};
 
 use crate::spot::Place;
@@ -38,6 +38,12 @@ impl Identity {
             modified: (m.mtime(), m.mtime_nsec()),
             changed: (m.ctime(), m.ctime_nsec()),
         }
+    }
+
+    /// What of it a rename leaves alone.
+    pub fn stamp(&self) -> FileStamp {
+        let Self { device, inode, size, modified, .. } = *self;
+        FileStamp { device, inode, size, modified }
     }
 
     /// The identity of the file at `path`, through links.

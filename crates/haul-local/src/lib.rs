@@ -29,6 +29,7 @@ mod staged;
 mod stdio;
 mod target;
 mod walk;
+mod whereabouts;
 mod writeback;
 
 pub use digest::{Digests, Wanted, digest};
@@ -40,12 +41,13 @@ pub use known::Known;
 pub use manage::Seen;
 pub use origin::{Origin, recall, recall_all, remember};
 pub use partial::{CommitSpec, Partial, PartialReader, PartialSpec};
-pub use rename::{remove, rename};
+pub use rename::{exists, remove, rename, same_file};
 pub use root::{DestinationRoot, name_beneath};
 pub use source::{LocalSource, content_type_of};
 pub use stdio::{PipeTarget, StdinSource};
 pub use target::LocalTarget;
 pub use walk::{Prune, Symlinks, WalkOptions, Walker};
+pub use whereabouts::Whereabouts;
 
 use haul_core::lanes;
 use haul_core::{Error, ErrorKind, Op, Result};

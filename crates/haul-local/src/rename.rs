@@ -10,8 +10,8 @@ use haul_core::{Error, ErrorKind, Op, Result};
 use rustix::fs::CWD;
 use rustix::io::Errno;
 
-use crate::blocking;
 use crate::spot::make_folders;
+use crate::{blocking, folder};
 
 /// Gives what is at `from` the name `to`, whose missing folders are made. `Ok(false)` where the two
 /// are on different file systems, or the system cannot refuse to replace something. Nothing is
@@ -31,6 +31,34 @@ pub async fn remove(path: &Path) -> Result<()> {
     let at = location.clone();
     let remove = move || std::fs::remove_file(path).map_err(|e| Error::io(Op::Remove, at, e));
     blocking(Op::Remove, &location, remove).await
+}
+
+/// Whether both names lead to one file, so that nothing can be moved or copied from the one to the
+/// other: two links to it, or one folder that is mounted twice. A name that is only spelled in another
+/// way, in a folder that takes both spellings for one, can be renamed to the other.
+pub async fn same_file(from: &Path, to: &Path) -> Result<bool> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    let location = from.to_string_lossy().into_owned();
+    blocking(Op::Stat, &location, move || Ok(same_now(&from, &to))).await
+}
+
+/// Whether anything has that name, be it a link to nothing.
+pub async fn exists(path: &Path) -> Result<bool> {
+    let (path, location) = (path.to_owned(), path.to_string_lossy().into_owned());
+    blocking(Op::Stat, &location, move || Ok(rustix::fs::lstat(&path).is_ok())).await
+}
+
+fn same_now(from: &Path, to: &Path) -> bool {
+    let (Ok(a), Ok(b)) = (rustix::fs::lstat(from), rustix::fs::lstat(to)) else { return false };
+    if folder::id(&a) != folder::id(&b) {
+        return false;
+    }
+    let parent = |p: &Path| {
+        let parent = p.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        rustix::fs::stat(parent).ok().map(|s| folder::id(&s))
+    };
+    let respelled = a.st_nlink == 1 && from.file_name() != to.file_name();
+    !(respelled && parent(from).is_some() && parent(from) == parent(to))
 }
 
 fn rename_now(from: &Path, to: &Path, overwrite: bool) -> Result<bool> {

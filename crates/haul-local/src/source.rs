@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::pool::{Pool, PoolSlice, SLICE};
 use haul_core::{
-    Attributes, Body, ByteRange, Error, Meta, Op, Opened, ReadAt, RelPath, Result, Source,
+    Attributes, Body, ByteRange, Error, Meta, Op, Opened, Proof, ReadAt, RelPath, Result, Source,
     SourceLimits, Validator,
 };
 
@@ -127,6 +127,10 @@ impl ReadAt for OpenFile {
             }
         });
         std::future::ready(Ok(slices.boxed())).boxed()
+    }
+
+    fn proof(&self) -> Option<Proof> {
+        Some(Proof::File(self.inner.identity.stamp()))
     }
 
     fn recheck(&self) -> BoxFuture<'_, Result<()>> {

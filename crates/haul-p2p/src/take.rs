@@ -342,7 +342,8 @@ impl Taker {
         let mut attributes = Attributes::default();
         attributes.modified = file.modified;
         let chunks: Vec<_> = plan.iter().collect();
-        let spec = UploadSpec { plan: Some(plan), attributes, overwrite: place.overwrite };
+        let spec =
+            UploadSpec { plan: Some(plan), attributes, overwrite: place.overwrite, read: None };
         let upload = target.begin(&spec).await?;
         let mut hasher = Hasher::new(Algorithms::default());
         for piece in &bytes {

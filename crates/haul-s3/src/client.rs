@@ -35,6 +35,7 @@ use crate::profile::Named;
 use crate::provider::{Provider, Quirks, USUAL_REGION};
 use crate::region::{Place, Regions};
 use crate::sdk::Http;
+use crate::store::StoreId;
 
 /// An access key, for callers that do not want the AWS chain to look for one.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -217,6 +218,11 @@ impl S3Client {
     /// The endpoint, where it is another than AWS's own for the region.
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()
+    }
+
+    /// Which store it is: the same for every way to name it.
+    pub fn store(&self) -> StoreId {
+        StoreId::of(self.endpoint(), self.region())
     }
 
     /// The region that requests are signed for until a bucket turns out to be elsewhere.

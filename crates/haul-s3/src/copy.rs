@@ -17,7 +17,7 @@ use haul_core::handle::JobContext;
 use haul_core::plan::{PlanPolicy, plan};
 use haul_core::workers;
 use haul_core::{
-    Attributes, Checksum, ChunkSpec, Committed, Engine, Error, ErrorKind, Event, Op, Report,
+    Attributes, Checksum, ChunkSpec, Committed, Engine, Error, ErrorKind, Event, Op, Proof, Report,
     Result, Retry, Sums, TargetLimits, Verified,
 };
 
@@ -51,6 +51,9 @@ pub struct CopySpec {
     pub attributes: Attributes,
     /// Whether something that exists may be replaced.
     pub overwrite: bool,
+    /// The ETag that the source must have, with or without quotes: another one, or none, is
+    /// [`SourceChanged`](ErrorKind::SourceChanged).
+    pub expected_etag: Option<String>,
     /// Objects above this size are copied in parts; at most [`COPY_OBJECT_LIMIT`].
     pub multipart_above: u64,
 }
@@ -97,6 +100,11 @@ impl Origin {
     }
 }
 
+/// An ETag without its quotes.
+fn bare(etag: &str) -> &str {
+    etag.trim_matches('"')
+}
+
 impl Copy {
     async fn run(self) -> Result<Report> {
         let started = Instant::now();
@@ -112,8 +120,18 @@ impl Copy {
         let location = from.to_string();
         let look = || head(&self.client, from, Op::Open);
         let head = self.engine.retrying(first, &self.cx, &location, look).await?;
+        let read = head.stamp(from, Op::Open)?;
+        if self
+            .spec
+            .expected_etag
+            .as_deref()
+            .is_some_and(|want| head.bare_etag().as_deref() != Some(bare(want)))
+        {
+            let what = "it was replaced since it was looked at";
+            return Err(Error::new(ErrorKind::SourceChanged, Op::Copy, from, what));
+        }
         let origin = Origin {
-            size: head.size(from, Op::Open)?,
+            size: read.size,
             etag: head.etag,
             checksum: head.checksum,
             attributes: head.attributes,
@@ -148,6 +166,7 @@ impl Copy {
             sums: Sums::default(),
             etag: copied.etag,
             version_id: copied.version_id,
+            read: Some(Proof::Object(read)),
         })
     }
 

@@ -215,7 +215,7 @@ mod tests {
     async fn a_put_carries_attributes_and_an_odd_one_is_left_to_the_sdk() {
         let mut attributes = Attributes::default();
         attributes.metadata.insert("A-b".into(), "c".into());
-        let mut spec = UploadSpec { plan: None, attributes, overwrite: false };
+        let mut spec = UploadSpec { plan: None, attributes, overwrite: false, read: None };
         let request = direct().put(&put(&spec), None).await.unwrap().unwrap();
         for (name, value) in [
             ("x-amz-meta-a-b", "c"),

@@ -30,6 +30,7 @@ mod sdk;
 mod seen;
 mod sign;
 mod source;
+mod store;
 mod target;
 mod uploads;
 mod usual;
@@ -46,6 +47,7 @@ pub use presign::{LONGEST_LINK, Presigned, presign_get, presign_put};
 pub use provider::{DefaultRegion, ListVersion, Provider, Quirks, UnknownProvider};
 pub use remove::{DELETE_LIMIT, remove, remove_many};
 pub use source::{LISTED_WHOLE, S3Source};
+pub use store::StoreId;
 pub use target::S3Target;
 pub use uploads::{PendingUpload, UploadLister, abort_upload, list_uploads};
 

@@ -85,6 +85,8 @@ pub struct Quirks {
     /// Whether the store breaks the signature of what its front end rewrites (`Accept-Encoding`) and
     /// of the `x-id` that the SDK adds.
     pub bare_requests: bool,
+    /// Whether a bucket's name means the same at all of the store's endpoints.
+    pub one_namespace: bool,
 }
 
 /// What AWS does, from which the other rows depart.
@@ -102,6 +104,7 @@ const AWS: Quirks = Quirks {
     copy_limit: MAX_PART,
     known: true,
     bare_requests: false,
+    one_namespace: true,
 };
 
 /// The table: name, what endpoints' hosts end in, and the row.
@@ -113,7 +116,7 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
         Provider::Minio,
         "minio",
         &[],
-        Quirks { path_style: true, region: DefaultRegion::Usual, ..AWS },
+        Quirks { path_style: true, region: DefaultRegion::Usual, one_namespace: false, ..AWS },
     ),
     // Cloudflare's documentation ("parts must be of equal size", region `auto`, CRC64NVME of the full
     // object); rclone's provider file: path style, ETags of multipart objects are random.
@@ -126,6 +129,7 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
             path_style: true,
             multipart_etag: false,
             region: DefaultRegion::Named("auto"),
+            one_namespace: false,
             ..AWS
         },
     ),
@@ -135,7 +139,12 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
         Provider::Garage,
         "garage",
         &[],
-        Quirks { path_style: true, region: DefaultRegion::Named("garage"), ..AWS },
+        Quirks {
+            path_style: true,
+            region: DefaultRegion::Named("garage"),
+            one_namespace: false,
+            ..AWS
+        },
     ),
     // rclone's provider file: ListObjects version 1, path style, no encoding of keys.
     (
@@ -147,6 +156,7 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
             list: ListVersion::V1,
             url_encode_listing: false,
             region: DefaultRegion::Usual,
+            one_namespace: false,
             ..AWS
         },
     ),
@@ -184,7 +194,13 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
         Provider::Generic,
         "generic",
         &[],
-        Quirks { path_style: true, region: DefaultRegion::Usual, known: false, ..AWS },
+        Quirks {
+            path_style: true,
+            region: DefaultRegion::Usual,
+            known: false,
+            one_namespace: false,
+            ..AWS
+        },
     ),
 ];
 

@@ -12,7 +12,9 @@ use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::ChecksumMode;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
-use haul_core::{Algorithm, Attributes, Checksum, Error, ErrorKind, Op, Result, Retry};
+use haul_core::{
+    Algorithm, Attributes, Checksum, Error, ErrorKind, ObjectStamp, Op, Result, Retry,
+};
 
 use http::HeaderMap;
 
@@ -186,6 +188,17 @@ impl Seen {
         self.length.and_then(|l| u64::try_from(l).ok()).ok_or_else(|| {
             Error::new(ErrorKind::Protocol, op, object, "the store does not say how long it is")
                 .with_retry(Retry::Backoff)
+        })
+    }
+
+    /// The object as it was seen.
+    pub(crate) fn stamp(&self, object: &ObjectId, op: Op) -> Result<ObjectStamp> {
+        Ok(ObjectStamp {
+            size: self.size(object, op)?,
+            etag: self.bare_etag(),
+            // "null" is the version of objects from before versioning: it can be overwritten.
+            version_id: self.version_id.clone().filter(|v| *v != "null"),
+            modified: self.modified,
         })
     }
 

@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::{
-    Body, ByteRange, ErrorKind, Meta, Op, Opened, ReadAt, Result, Source, SourceLimits, Validator,
+    Body, ByteRange, ErrorKind, Meta, ObjectStamp, Op, Opened, Proof, ReadAt, Result, Source,
+    SourceLimits, Validator,
 };
 
 use crate::client::S3Client;
@@ -166,11 +167,13 @@ struct OpenObject {
     client: S3Client,
     pin: Arc<Pin>,
     meta: Meta,
+    stamp: ObjectStamp,
 }
 
 impl OpenObject {
     fn new(client: S3Client, object: ObjectId, seen: Seen) -> Result<Self> {
-        let size = seen.size(&object, Op::Open)?;
+        let stamp = seen.stamp(&object, Op::Open)?;
+        let size = stamp.size;
         let location = object.to_string();
         let strong = seen.etag.as_ref().is_some_and(|e| !e.starts_with("W/"));
         let (etag, weak) = if strong { (seen.etag, None) } else { (None, seen.etag) };
@@ -193,7 +196,7 @@ impl OpenObject {
         let (modified, unnamed) = (seen.modified, AtomicBool::new(false));
         let pin = Pin { object, location, size, etag, weak, modified, version, unnamed };
         let pin = Arc::new(pin);
-        Ok(Self { client, pin, meta })
+        Ok(Self { client, pin, meta, stamp })
     }
 }
 
@@ -205,6 +208,10 @@ impl ReadAt for OpenObject {
     fn read_at(&self, range: ByteRange) -> BoxFuture<'static, Result<Body>> {
         let (client, pin) = (self.client.clone(), Arc::clone(&self.pin));
         async move { wire::get_range(&client, &pin, range).await }.boxed()
+    }
+
+    fn proof(&self) -> Option<Proof> {
+        Some(Proof::Object(self.stamp.clone()))
     }
 
     fn recheck(&self) -> BoxFuture<'_, Result<()>> {

@@ -16,6 +16,7 @@ use haul_http::{HttpSource, HttpTarget};
 use haul_local::{LocalSource, LocalTarget, PipeTarget, StdinSource};
 use haul_s3::{COPY_OBJECT_LIMIT, CopySpec, ObjectId, S3Client, S3Source, S3Target};
 
+use crate::identity::{ThingId, onto_itself};
 use crate::{Haul, route, web};
 
 /// One object to copy.
@@ -82,7 +83,7 @@ impl Haul {
     }
 
     async fn way(&self, request: CopyRequest) -> Result<Way> {
-        refuse_same_file(&request)?;
+        self.refuse_itself(&request).await?;
         let CopyRequest { from, to, version_id, attributes, overwrite, expected_size, .. } =
             request;
         let mut source = self.source(&from, version_id.clone()).await?;
@@ -101,7 +102,9 @@ impl Haul {
                 let to = object_of(&to)?;
                 let attributes = attributes.clone();
                 let multipart_above = request.multipart_copy_above;
-                let spec = CopySpec { from, to, attributes, overwrite, multipart_above };
+                let expected_etag = None;
+                let spec =
+                    CopySpec { from, to, attributes, overwrite, expected_etag, multipart_above };
                 let client = self.dest_client().await?;
                 // Should the bytes have to pass through here, reading and writing must not wait for
                 // each other at one gate.
@@ -113,6 +116,26 @@ impl Haul {
         let through =
             Job { source, target, attributes, overwrite, expected_size, keep_times: false };
         Ok(Way { through, within })
+    }
+
+    /// What is its own destination: a file always, an object where the store is not asked to do it
+    /// by itself (then [`haul_s3::copy`] knows what can be done in place).
+    async fn refuse_itself(&self, request: &CopyRequest) -> Result<()> {
+        let (from, to) = (&request.from, &request.to);
+        let (same, thing) = match (from, to) {
+            (Location::Local(from), Location::Local(to)) => {
+                let id = |p: &Path| std::fs::metadata(p).map(|m| (m.dev(), m.ino())).ok();
+                (id(from).is_some() && id(from) == id(to), "file")
+            }
+            (Location::S3 { .. }, Location::S3 { .. }) => {
+                let current = request.version_id.is_none() && self.options.two_endpoints();
+                let (source, dest) = (self.source_client().await?, self.dest_client().await?);
+                let (from, to) = (object_of(from)?, object_of(to)?);
+                (current && ThingId::of(&source, &from) == ThingId::of(&dest, &to), "object")
+            }
+            _ => return Ok(()),
+        };
+        if same { Err(onto_itself(Op::Copy, from, thing, &request.attributes)) } else { Ok(()) }
     }
 
     async fn source(&self, from: &Location, version: Option<String>) -> Result<Arc<dyn Source>> {
@@ -186,16 +209,4 @@ fn is_stream(path: &Path) -> bool {
         let kind = m.file_type();
         kind.is_char_device() || kind.is_fifo()
     })
-}
-
-fn refuse_same_file(request: &CopyRequest) -> Result<()> {
-    let (Location::Local(from), Location::Local(to)) = (&request.from, &request.to) else {
-        return Ok(());
-    };
-    let id = |p: &Path| std::fs::metadata(p).map(|m| (m.dev(), m.ino())).ok();
-    if id(from).is_some() && id(from) == id(to) {
-        let what = "source and destination are the same file";
-        return Err(Error::new(ErrorKind::Invalid, Op::Copy, &request.from, what));
-    }
-    Ok(())
 }

@@ -27,6 +27,7 @@ mod copy;
 mod dedupe;
 mod empty;
 mod files;
+mod identity;
 mod join;
 mod links;
 mod list;

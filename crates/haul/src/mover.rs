@@ -17,6 +17,7 @@ use haul_s3::{CopySpec, ObjectId, S3Client, S3Source, S3Target};
 
 use crate::copy::through_instead;
 use crate::dedupe::{Content, Dedupe, Hit};
+use crate::identity::onto_itself;
 use crate::picks::{Origin, Pick};
 use crate::place::Place;
 use crate::sources::Sources;
@@ -33,6 +34,9 @@ pub(crate) struct Shared {
     pub(crate) to: Place,
     /// Whether objects come from the store that they go to.
     pub(crate) same_store: bool,
+    /// Whether it is the same store in truth, however each side was told to reach it: then a key is
+    /// the same object on both.
+    pub(crate) one_store: bool,
     pub(crate) how: How,
     pub(crate) dedupe: Option<Dedupe>,
 }
@@ -53,23 +57,57 @@ impl Mover {
     pub(crate) async fn settle(self, pick: Pick, cx: JobContext) -> Settled {
         let (from, to) = (Foreign::from(&pick.from), self.0.to.name(&pick.to));
         let size = pick.entry.size;
-        let outcome = if self.0.how.dry_run {
-            self.rehearse(&pick)
-        } else {
-            self.try_one(&pick, &cx).await.unwrap_or_else(Outcome::Failed)
+        let outcome = match self.refuse_itself(&pick).await {
+            Ok(()) if self.0.how.dry_run => self.rehearse(&pick, &cx).await,
+            Ok(()) => self.try_one(&pick, &cx).await,
+            Err(e) => Err(e),
         };
+        let outcome = outcome.unwrap_or_else(Outcome::Failed);
         let settled = Settled::new(from, to, outcome);
         if pick.seen { settled.sized(size) } else { settled }
     }
 
-    /// A dry run finds what would fail for its name.
-    fn rehearse(&self, pick: &Pick) -> Outcome {
-        let named = match &self.0.to {
-            Place::Store { .. } => self.0.to.object(&pick.to).map(drop),
-            Place::Disk(..) => safe(pick, &self.0.to),
+    /// A dry run finds what would fail for its name, and what is left alone because it exists.
+    async fn rehearse(&self, pick: &Pick, cx: &JobContext) -> Result<Outcome> {
+        let Shared { engine, to, how, .. } = &*self.0;
+        let spares = !how.overwrite && pick.entry.kind != EntryKind::Folder;
+        let taken = match to {
+            Place::Store { client, .. } => {
+                let object = to.object(&pick.to)?;
+                spares && exists(engine, cx, client, &object).await?
+            }
+            Place::Disk(root, _) => {
+                safe(pick, to)?;
+                spares && haul_local::exists(&root.join(pick.to.as_os_str())).await?
+            }
         };
-        let change = if self.0.how.remove_source { Change::Move } else { Change::Copy };
-        named.map_or_else(Outcome::Failed, |()| Outcome::Would(change))
+        let change = if how.remove_source { Change::Move } else { Change::Copy };
+        Ok(if taken { Outcome::Skipped(Skip::Exists) } else { Outcome::Would(change) })
+    }
+
+    /// What is its own destination has nowhere to go to: at the end of every road, because patterns
+    /// and lists lead there as well as trees do.
+    async fn refuse_itself(&self, pick: &Pick) -> Result<()> {
+        let Shared { to, how, .. } = &*self.0;
+        let (same, in_place, thing) = match (&pick.from, to) {
+            (Origin::Object(from), Place::Store { .. }) => {
+                let Ok(object) = to.object(&pick.to) else { return Ok(()) };
+                let same = (&object.bucket, &object.key) == (&from.bucket, &from.key);
+                let changes = how.attributes != Attributes::default();
+                let in_place = self.0.same_store && changes && !how.remove_source;
+                (same && self.0.one_store, in_place, "object")
+            }
+            (Origin::File(from), Place::Disk(root, _)) if pick.entry.kind != EntryKind::Folder => {
+                let there = root.join(pick.to.as_os_str());
+                (haul_local::same_file(from, &there).await?, false, "file")
+            }
+            _ => return Ok(()),
+        };
+        if same && !in_place {
+            let op = if how.remove_source { Op::Move } else { Op::Copy };
+            return Err(onto_itself(op, &pick.from, thing, &how.attributes));
+        }
+        Ok(())
     }
 
     async fn try_one(&self, pick: &Pick, cx: &JobContext) -> Result<Outcome> {
@@ -227,7 +265,7 @@ impl Mover {
     async fn copy_object(
         &self,
         client: &S3Client,
-        (from, _etag, to): (&ObjectId, Option<String>, &ObjectId),
+        (from, expected_etag, to): (&ObjectId, Option<String>, &ObjectId),
         attributes: Attributes,
         cx: &JobContext,
     ) -> Result<Report> {
@@ -236,6 +274,7 @@ impl Mover {
             to: to.clone(),
             attributes,
             overwrite: self.0.how.overwrite,
+            expected_etag,
             multipart_above: self.0.how.multipart_copy_above,
         };
         Box::pin(haul_s3::copy(&self.0.engine, client.clone(), spec, cx.clone())).await
@@ -293,6 +332,22 @@ impl Mover {
     /// The report on something that took no transfer.
     fn placed(&self, pick: &Pick, bytes: u64) -> Report {
         Report::of_placement(&pick.from, self.0.to.name(&pick.to), bytes)
+    }
+}
+
+/// Whether there is such an object.
+async fn exists(
+    engine: &Engine,
+    cx: &JobContext,
+    client: &S3Client,
+    object: &ObjectId,
+) -> Result<bool> {
+    let look = || haul_s3::stat(client, object, Op::Open);
+    let policy = engine.options().retry.first_contact();
+    match engine.retrying(policy, cx, &object.to_string(), look).await {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
     }
 }
 

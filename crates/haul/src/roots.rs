@@ -68,6 +68,17 @@ impl Kind {
         }
     }
 
+    /// The folder or prefix that all of it is, if it is one.
+    pub(crate) fn tree(&self) -> Option<Location> {
+        match self {
+            Self::Folder(path) => Some(Location::Local(path.clone())),
+            Self::Prefix(bucket, prefix) => {
+                Some(Location::S3 { bucket: bucket.clone(), key: prefix.clone() })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether everything of it goes to a path of its own for certain: paths below one root are
     /// different, names of single files need not be.
     pub(crate) fn is_tree(&self) -> bool {

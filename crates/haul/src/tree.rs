@@ -11,11 +11,12 @@ use futures::stream::{self, Stream, StreamExt as _};
 use haul_core::handle::JobContext;
 use haul_core::many::Item;
 use haul_core::{
-    Engine, Error, ErrorKind, Location, Op, Outcome, RelPath, Result, Settled, Summary,
+    Attributes, Engine, Error, ErrorKind, Location, Op, Outcome, RelPath, Result, Settled, Summary,
     TransferHandle,
 };
 use haul_local::{DestinationRoot, FsyncPolicy, Symlinks};
 
+use crate::identity::{Relation, onto_itself};
 use crate::mover::{How, Mover, Shared};
 use crate::picks::{Pick, Picked, Rules, picks, refuse_collisions};
 use crate::place::Place;
@@ -47,7 +48,7 @@ impl Haul {
         }
         let roots = self.roots(&request.select, goes_into(&request)).await?;
         let (to, rename) = destination(&request, &roots)?;
-        self.refuse_overlap(&request, &to, rename.is_none())?;
+        self.refuse_overlap(&request, &roots, &to).await?;
         let how = How {
             attributes: request.attributes.clone(),
             overwrite: request.overwrite,
@@ -84,21 +85,33 @@ impl Haul {
         }))
     }
 
-    /// A tree that is copied into itself would never end.
-    fn refuse_overlap(&self, request: &TreeRequest, to: &Location, tree: bool) -> Result<()> {
-        for from in request.select.sources.iter().filter(|_| tree && request.select.recursive) {
-            if self.same_space(from) && contains(from, to) {
-                let what = "the destination is inside of the source";
-                return Err(Error::new(ErrorKind::Invalid, Op::Copy, from, what));
+    /// A tree that is copied into itself would never end, and one that is moved onto itself would be
+    /// gone.
+    async fn refuse_overlap(
+        &self,
+        request: &TreeRequest,
+        roots: &[Root],
+        to: &Location,
+    ) -> Result<()> {
+        let op = if request.remove_source { Op::Move } else { Op::Copy };
+        // Objects that get other attributes where they are.
+        let in_place = !request.remove_source
+            && !request.flatten
+            && !self.options.two_endpoints()
+            && request.attributes != Attributes::default();
+        for root in roots {
+            let Some(from) = root.kind.tree() else { continue };
+            match self.relation(&from, &below(to, &root.base)).await? {
+                Relation::Apart | Relation::SourceInside => {}
+                Relation::Same if in_place && matches!(to, Location::S3 { .. }) => {}
+                Relation::Same => return Err(onto_itself(op, from, "place", &request.attributes)),
+                Relation::DestInside => {
+                    let what = "the destination is inside of the source";
+                    return Err(Error::new(ErrorKind::Invalid, op, from, what));
+                }
             }
         }
         Ok(())
-    }
-
-    /// Whether a name of this kind means the same as source and as destination: keys of two stores do
-    /// not.
-    pub(crate) fn same_space(&self, location: &Location) -> bool {
-        matches!(location, Location::Local(_)) || !self.options.two_endpoints()
     }
 
     /// The place that a location names, not opened yet.
@@ -120,12 +133,17 @@ impl Haul {
         dedupe: Option<crate::dedupe::Dedupe>,
     ) -> Shared {
         let same_store = !self.options.two_endpoints();
+        let one_store = match (&rules.client, &to) {
+            (Some(from), Place::Store { client, .. }) => from.store() == client.store(),
+            _ => false,
+        };
         Shared {
             engine: self.engine.clone(),
             durability: self.durability.clone(),
             sources: self.sources(rules),
             to,
             same_store,
+            one_store,
             how,
             dedupe,
         }
@@ -291,24 +309,16 @@ fn is_folder(to: &Location) -> bool {
     }
 }
 
-/// Whether a tree contains a place, or is it.
-pub(crate) fn contains(tree: &Location, place: &Location) -> bool {
-    match (tree, place) {
-        (Location::Local(tree), Location::Local(place)) => {
-            let Ok(tree) = tree.canonicalize() else { return false };
-            // The destination may not exist yet: its first ancestor that does decides.
-            let there = place.ancestors().find_map(|p| {
-                let p = if p.as_os_str().is_empty() { Path::new(".") } else { p };
-                p.canonicalize().ok()
-            });
-            tree.is_dir() && there.is_some_and(|p| p.starts_with(&tree))
+/// Where below a destination a source goes.
+fn below(to: &Location, base: &RelPath) -> Location {
+    match to {
+        _ if base.is_root() => to.clone(),
+        Location::Local(path) => Location::Local(path.join(base.as_os_str())),
+        Location::S3 { bucket, key } => {
+            let slash = if key.is_empty() || key.ends_with('/') { "" } else { "/" };
+            Location::S3 { bucket: bucket.clone(), key: format!("{key}{slash}{base}") }
         }
-        (Location::S3 { bucket: a, key: tree }, Location::S3 { bucket: b, key: place }) => {
-            let tree = tree.strip_suffix('/').unwrap_or(tree);
-            let rest = place.strip_prefix(tree);
-            a == b && rest.is_some_and(|r| tree.is_empty() || r.is_empty() || r.starts_with('/'))
-        }
-        _ => false,
+        to => to.clone(),
     }
 }
 
@@ -354,22 +364,6 @@ fn remove_empty(folder: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn s3(key: &str) -> Location {
-        Location::S3 { bucket: "b".into(), key: key.into() }
-    }
-
-    #[test]
-    fn trees_that_contain_their_destination() {
-        assert!(contains(&s3(""), &s3("x/")));
-        assert!(contains(&s3("a"), &s3("a/b/")));
-        assert!(contains(&s3("a/"), &s3("a/")));
-        assert!(!contains(&s3("a"), &s3("ab/")));
-        let dir = tempfile::tempdir().unwrap();
-        let local = |path: &Path| Location::Local(path.to_owned());
-        assert!(contains(&local(dir.path()), &local(&dir.path().join("new/sub"))));
-        assert!(!contains(&local(&dir.path().join("x")), &local(dir.path())));
-    }
 
     /// S0.15, S0.29, X0.6: what has no rule gets 4.
     #[test]

@@ -17,7 +17,7 @@ use haul_core::{
 pub(crate) fn spec(size: u64) -> UploadSpec {
     let policy = PlanPolicy { part_size: 1 << 30, explicit: false };
     let plan = plan::plan(size, &TargetLimits::default(), policy).unwrap();
-    UploadSpec { plan: Some(plan), attributes: Attributes::default(), overwrite: true }
+    UploadSpec { plan: Some(plan), attributes: Attributes::default(), overwrite: true, read: None }
 }
 
 /// Puts `bytes` where `chunk` says.

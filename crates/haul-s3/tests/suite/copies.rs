@@ -21,6 +21,7 @@ async fn copied(client: &S3Client, above: u64) -> Result<Report> {
         to: ObjectId::new(BUCKET, "to"),
         attributes: Attributes::default(),
         overwrite: true,
+        expected_etag: None,
         multipart_above: above,
     };
     let cx = JobContext::unwatched(CancellationToken::new());

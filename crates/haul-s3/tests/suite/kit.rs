@@ -86,7 +86,7 @@ pub(crate) async fn put(
     let target = S3Target::new(client.clone(), ObjectId::new(BUCKET, key));
     let policy = PlanPolicy { part_size: part, explicit: true };
     let plan = haul_core::plan::plan(len, &target.limits(), policy).unwrap();
-    let spec = UploadSpec { plan: Some(plan.clone()), attributes, overwrite: true };
+    let spec = UploadSpec { plan: Some(plan.clone()), attributes, overwrite: true, read: None };
     let upload = match target.begin(&spec).await {
         Ok(upload) => upload,
         Err(_) => target.begin(&spec).await?,

@@ -14,7 +14,12 @@ async fn begin(client: &S3Client, key: &str) -> Arc<dyn Upload> {
     let policy = PlanPolicy { part_size: 5 << 20, explicit: true };
     let limits = TargetLimits { max_parts: 10_000, ..target.limits() };
     let plan = haul_core::plan::plan(11 << 20, &limits, policy).unwrap();
-    let spec = UploadSpec { plan: Some(plan), attributes: Attributes::default(), overwrite: true };
+    let spec = UploadSpec {
+        plan: Some(plan),
+        attributes: Attributes::default(),
+        overwrite: true,
+        read: None,
+    };
     target.begin(&spec).await.unwrap()
 }
 

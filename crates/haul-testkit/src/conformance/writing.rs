@@ -37,7 +37,7 @@ impl ByHand {
         let plan = plan(content.len() as u64, &limits, policy).unwrap();
         let chunks = plan.iter().collect();
         let attributes = Attributes::default();
-        let spec = UploadSpec { plan: Some(plan), attributes, overwrite: true };
+        let spec = UploadSpec { plan: Some(plan), attributes, overwrite: true, read: None };
         let upload = target.begin(&spec).await.unwrap();
         let algorithms = limits.checksum.into_iter().collect();
         Self { upload, algorithms, content, chunks }

@@ -24,11 +24,12 @@ use self::evidence::Glance;
 use self::leftover::Plan;
 pub(crate) use self::veil::Veil;
 use crate::compare::Verdict;
+use crate::identity::Relation;
 use crate::join::{Join, Side, Step};
 use crate::mover::{How, Mover};
 use crate::picks::{Pick, Rules};
 use crate::place::Place;
-use crate::tree::{JobCount, Task, contains, counted, done, summary};
+use crate::tree::{JobCount, Task, counted, done, summary};
 use crate::{Compare, Haul, Selection, SyncRequest};
 
 /// One pair to work on.
@@ -52,12 +53,9 @@ impl Haul {
     /// Starts to make one tree like another.
     pub async fn sync(&self, request: SyncRequest) -> Result<TransferHandle<Summary>> {
         let to = request.to.clone();
-        for (a, b) in [(&request.from, &to), (&to, &request.from)] {
-            // In two stores, what has the same name is something else.
-            if self.same_space(a) && contains(a, b) {
-                let what = format!("{b} is inside of it, or is it");
-                return Err(Error::new(ErrorKind::Invalid, Op::Compare, a, what));
-            }
+        if self.relation(&request.from, &to).await? != Relation::Apart {
+            let what = format!("{to} is inside of it, or is it, or the other way round");
+            return Err(Error::new(ErrorKind::Invalid, Op::Compare, &request.from, what));
         }
         let pairs = self.pairs(&request).await?;
         let jobs = self.jobs(request.jobs, matches!(to, Location::Local(_)));

@@ -19,6 +19,7 @@ mod faults_manage;
 mod faults_refusal;
 mod faults_source;
 mod faults_up;
+mod identity;
 mod kit;
 mod lists;
 mod manage;

@@ -1,0 +1,178 @@
+//! What a place is, whatever it is called.
+//!
+//! Owns the one answer to "the same?" and "inside?" for every verb: it follows from what a location
+//! resolves to (the store behind the endpoint, bucket and key; device and inode), and must never
+//! depend on the options that it was typed with.
+
+use haul_core::{Attributes, Error, ErrorKind, Location, Op, Result};
+use haul_local::Whereabouts;
+use haul_s3::{ObjectId, S3Client, StoreId};
+
+use crate::Haul;
+
+/// Which side of a job a location is on: each has a store of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Source,
+    Dest,
+}
+
+/// What a location is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PlaceId {
+    /// A file or folder of this machine, be it there or not.
+    Disk(Whereabouts),
+    /// An object, or all keys that begin alike.
+    Store(ThingId),
+    /// A stream or an address: never the same as anything else.
+    Elsewhere,
+}
+
+/// An object, or the name of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ThingId {
+    pub(crate) store: StoreId,
+    pub(crate) bucket: String,
+    pub(crate) key: String,
+}
+
+/// How a destination lies to its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relation {
+    /// Neither is in the other.
+    Apart,
+    /// They are one.
+    Same,
+    /// The destination is in the source.
+    DestInside,
+    /// The source is in the destination.
+    SourceInside,
+}
+
+impl PlaceId {
+    /// How `dest` lies to this, its source, where both name trees.
+    pub(crate) fn relation(&self, dest: &Self) -> Relation {
+        let (same, holds, held) = match (self, dest) {
+            (Self::Disk(a), Self::Disk(b)) => (a.is(b), a.holds(b), b.holds(a)),
+            (Self::Store(a), Self::Store(b)) => {
+                let same = a.holds(b) && b.holds(a);
+                (same, a.holds(b), b.holds(a))
+            }
+            _ => (false, false, false),
+        };
+        match (same, holds, held) {
+            (true, ..) => Relation::Same,
+            (_, true, _) => Relation::DestInside,
+            (_, _, true) => Relation::SourceInside,
+            _ => Relation::Apart,
+        }
+    }
+}
+
+impl ThingId {
+    pub(crate) fn new(client: &S3Client, bucket: &str, key: &str) -> Self {
+        Self { store: client.store(), bucket: bucket.to_owned(), key: key.to_owned() }
+    }
+
+    /// The object, whatever version of it.
+    pub(crate) fn of(client: &S3Client, object: &ObjectId) -> Self {
+        Self::new(client, &object.bucket, &object.key)
+    }
+
+    /// Whether `other`, as a tree, is this tree or below it.
+    fn holds(&self, other: &Self) -> bool {
+        let tree = self.key.strip_suffix('/').unwrap_or(&self.key);
+        let rest = other.key.strip_prefix(tree);
+        let below = |r: &str| tree.is_empty() || r.is_empty() || r.starts_with('/');
+        self.store == other.store && self.bucket == other.bucket && rest.is_some_and(below)
+    }
+}
+
+impl Haul {
+    /// What `location` is on that side of a job.
+    pub(crate) async fn place_id(&self, location: &Location, side: Side) -> Result<PlaceId> {
+        Ok(match location {
+            Location::Local(path) => PlaceId::Disk(Whereabouts::of(path).await?),
+            Location::S3 { bucket, key } => {
+                let client = match side {
+                    Side::Source => self.source_client().await?,
+                    Side::Dest => self.dest_client().await?,
+                };
+                PlaceId::Store(ThingId::new(&client, bucket, key))
+            }
+            _ => PlaceId::Elsewhere,
+        })
+    }
+
+    /// How the tree `to` at the destination lies to the tree `from` at the source.
+    pub(crate) async fn relation(&self, from: &Location, to: &Location) -> Result<Relation> {
+        let from = self.place_id(from, Side::Source).await?;
+        Ok(from.relation(&self.place_id(to, Side::Dest).await?))
+    }
+}
+
+/// The error for a `thing` that is its own destination.
+pub(crate) fn onto_itself(
+    op: Op,
+    location: impl std::fmt::Display,
+    thing: &str,
+    asked: &Attributes,
+) -> Error {
+    let what = format!("source and destination are the same {thing}");
+    let e = Error::new(ErrorKind::Invalid, op, location, what);
+    match op {
+        _ if *asked == Attributes::default() => e,
+        Op::Move => e.with_hint("cp gives an object other attributes where it is"),
+        _ => e.with_hint("the store does it by itself without --source-* and --dest-* options"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use haul_s3::S3Options;
+
+    async fn thing(endpoint: &str, region: &str, key: &str) -> PlaceId {
+        let mut options = S3Options::default();
+        options.endpoint_url = Some(endpoint.to_owned());
+        options.region = Some(region.to_owned());
+        options.no_sign_request = true;
+        let client = S3Client::connect(&options).await.unwrap();
+        PlaceId::Store(ThingId::new(&client, "b", key))
+    }
+
+    #[tokio::test]
+    async fn trees_of_keys_and_what_is_in_them() {
+        let of = |key: &'static str| thing("http://127.0.0.1:9", "us-east-1", key);
+        for (from, to, relation) in [
+            ("", "x/", Relation::DestInside),
+            ("a", "a/b/", Relation::DestInside),
+            ("a/", "a/", Relation::Same),
+            ("a", "a/", Relation::Same),
+            ("a", "ab/", Relation::Apart),
+            ("a/b", "a", Relation::SourceInside),
+        ] {
+            assert_eq!(of(from).await.relation(&of(to).await), relation, "{from:?} {to:?}");
+        }
+    }
+
+    /// A.1, F.4: neither a region nor another name for this machine makes another store.
+    #[tokio::test]
+    async fn a_store_is_not_what_it_was_typed_as() {
+        let a = thing("http://127.0.0.1:9", "us-east-1", "p/").await;
+        let b = thing("http://localhost:9/", "eu-west-1", "p/q").await;
+        assert_eq!(a.relation(&b), Relation::DestInside);
+        let other = thing("http://127.0.0.1:10", "us-east-1", "p/q").await;
+        assert_eq!(a.relation(&other), Relation::Apart);
+    }
+
+    #[tokio::test]
+    async fn folders_that_contain_their_destination() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &std::path::Path| PlaceId::Disk(Whereabouts::now(path));
+        let (top, new) = (at(dir.path()), at(&dir.path().join("new/sub")));
+        assert_eq!(top.relation(&new), Relation::DestInside);
+        assert_eq!(new.relation(&top), Relation::SourceInside);
+        assert_eq!(top.relation(&PlaceId::Elsewhere), Relation::Apart);
+    }
+}
