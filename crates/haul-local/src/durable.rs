@@ -60,6 +60,11 @@ impl Durability {
         Self(Arc::new(Inner { policy, ..Inner::default() }))
     }
 
+    /// What it goes by.
+    pub fn policy(&self) -> FsyncPolicy {
+        self.0.policy
+    }
+
     /// Whether files are forced to the disk at all.
     pub fn syncs(&self) -> bool {
         self.0.policy != FsyncPolicy::Never

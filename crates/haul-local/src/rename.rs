@@ -1,7 +1,7 @@
 //! Moving within one file system.
 //!
-//! Owns a single rename, and removing what was moved by copying. It must never copy a byte: where a rename cannot do it, it says so, and the
-//! caller copies.
+//! Owns a single rename, and whether two names are of one file. It must never copy a byte: where a
+//! rename cannot do it, it says so, and the caller copies.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -23,14 +23,6 @@ pub async fn rename(from: &Path, to: &Path, overwrite: bool) -> Result<bool> {
     let (from, to) = (from.to_owned(), to.to_owned());
     let location = from.to_string_lossy().into_owned();
     blocking(Op::Move, &location, move || rename_now(&from, &to, overwrite)).await
-}
-
-/// Removes the file or link at `path`.
-pub async fn remove(path: &Path) -> Result<()> {
-    let (path, location) = (path.to_owned(), path.to_string_lossy().into_owned());
-    let at = location.clone();
-    let remove = move || std::fs::remove_file(path).map_err(|e| Error::io(Op::Remove, at, e));
-    blocking(Op::Remove, &location, remove).await
 }
 
 /// Whether both names lead to one file, so that nothing can be moved or copied from the one to the

@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::{
-    ChunkPlan, ChunkSpec, Committed, Error, ErrorKind, Op, Payload, Receipt, RelPath, Result, Sums,
-    Target, TargetLimits, Upload, UploadSpec,
+    ChunkPlan, ChunkSpec, Committed, Error, ErrorKind, Op, Payload, Proof, Receipt, RelPath,
+    Result, Sums, Target, TargetLimits, Upload, UploadSpec,
 };
 use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 
@@ -34,19 +34,19 @@ pub struct LocalTarget {
     place: Place,
     durability: Durability,
     mode: Option<u32>,
-    origin: Option<String>,
+    remembers: bool,
 }
 
 impl LocalTarget {
     /// The file at `path`. Missing folders are created; an existing file is replaced as a whole.
     pub fn new(path: impl Into<PathBuf>, durability: Durability) -> Self {
-        Self { place: Place::Path(path.into()), durability, mode: None, origin: None }
+        Self { place: Place::Path(path.into()), durability, mode: None, remembers: false }
     }
 
     /// The file at `path` beneath `root`, which no symbolic link on the way can lead out of. Missing
     /// folders are created; an existing file is replaced as a whole.
     pub fn beneath(root: Arc<DestinationRoot>, path: RelPath, durability: Durability) -> Self {
-        Self { place: Place::Beneath(root, path), durability, mode: None, origin: None }
+        Self { place: Place::Beneath(root, path), durability, mode: None, remembers: false }
     }
 
     /// Gives the file these permission bits, less the umask, whatever the file had that it replaces.
@@ -57,10 +57,11 @@ impl LocalTarget {
         self
     }
 
-    /// Has the file remember the object that it is a copy of, by its ETag; see [`crate::recall`].
+    /// Has the file remember the object that it is a copy of, by the strong ETag that the bytes were
+    /// read with; see [`crate::recall`].
     #[must_use]
-    pub fn with_origin(mut self, etag: impl Into<String>) -> Self {
-        self.origin = Some(etag.into());
+    pub fn remembering(mut self) -> Self {
+        self.remembers = true;
         self
     }
 }
@@ -83,6 +84,8 @@ impl Target for LocalTarget {
             mode: self.mode,
         };
         let modified = spec.attributes.modified;
+        let origin = spec.read.as_ref().filter(|_| self.remembers).and_then(Proof::strong_etag);
+        let origin = origin.map(str::to_owned);
         async move {
             let (location, size) = (self.location(), plan.size);
             let staged = blocking(Op::Begin, &location, move || Staged::create(&plan)).await?;
@@ -94,7 +97,7 @@ impl Target for LocalTarget {
                 size,
                 written: Arc::default(),
                 modified,
-                origin: self.origin.clone(),
+                origin,
             };
             Ok(Arc::new(upload) as Arc<dyn Upload>)
         }

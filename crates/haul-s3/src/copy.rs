@@ -54,6 +54,8 @@ pub struct CopySpec {
     /// The ETag that the source must have, with or without quotes: another one, or none, is
     /// [`SourceChanged`](ErrorKind::SourceChanged).
     pub expected_etag: Option<String>,
+    /// Whether the copy gets the source's storage class, where `attributes` names none.
+    pub keep_class: bool,
     /// Objects above this size are copied in parts; at most [`COPY_OBJECT_LIMIT`].
     pub multipart_above: u64,
 }
@@ -92,6 +94,8 @@ struct Origin {
     attributes: Attributes,
     /// How many tags it has, as far as the store says.
     tags: i32,
+    /// The storage class to ask for.
+    class: Option<String>,
 }
 
 impl Origin {
@@ -136,6 +140,7 @@ impl Copy {
             checksum: head.checksum,
             attributes: head.attributes,
             tags: head.tags,
+            class: self.class(head.storage_class),
         };
         if !self.spec.overwrite {
             let look = || refuse_existing(&self.client, to);
@@ -168,6 +173,14 @@ impl Copy {
             version_id: copied.version_id,
             read: Some(Proof::Object(read)),
         })
+    }
+
+    /// The storage class of the copy: as asked, or that of the source, where other buckets have it, too.
+    fn class(&self, there: Option<String>) -> Option<String> {
+        let own =
+            |class: &String| ["EXPRESS_ONEZONE", "OUTPOSTS", "SNOW"].contains(&class.as_str());
+        let kept = there.filter(|class| self.spec.keep_class && !own(class));
+        self.spec.attributes.storage_class.clone().or(kept)
     }
 
     /// Largest object that is copied by one request.
@@ -212,8 +225,12 @@ impl Copy {
             .set_if_none_match((!overwrite).then(|| "*".to_owned()))
             .set_metadata_directive(replace.then_some(MetadataDirective::Replace))
             .set_tagging_directive((!carried.tags.is_empty()).then_some(TaggingDirective::Replace));
-        let answer =
-            set_attributes!(request, &carried).customize().mutate_request(say_empty).send().await;
+        let answer = set_attributes!(request, &carried)
+            .set_storage_class(origin.class.as_deref().map(Into::into))
+            .customize()
+            .mutate_request(say_empty)
+            .send()
+            .await;
         let again = self.tried.swap(true, Ordering::SeqCst);
         let answer = match answer.map_err(|e| self.explain(&at, e)) {
             Err(e) if !overwrite && e.kind() == ErrorKind::SourceChanged => {
@@ -261,6 +278,7 @@ impl Copy {
             return Err(Error::new(ErrorKind::Unsupported, Op::Copy, to, what));
         }
         let mut attributes = self.spec.attributes.clone().or(&origin.attributes);
+        attributes.storage_class.clone_from(&origin.class);
         if attributes.tags.is_empty() && origin.tags > 0 {
             attributes.tags = self.tags().await?;
         }

@@ -85,6 +85,8 @@ pub struct Quirks {
     /// Whether the store breaks the signature of what its front end rewrites (`Accept-Encoding`) and
     /// of the `x-id` that the SDK adds.
     pub bare_requests: bool,
+    /// Whether the store is known to remove an object only if it has the ETag that `If-Match` names.
+    pub conditional_delete: bool,
     /// Whether a bucket's name means the same at all of the store's endpoints.
     pub one_namespace: bool,
 }
@@ -104,6 +106,8 @@ const AWS: Quirks = Quirks {
     copy_limit: MAX_PART,
     known: true,
     bare_requests: false,
+    // "Conditional deletes": general purpose buckets since September 2025.
+    conditional_delete: true,
     one_namespace: true,
 };
 
@@ -116,7 +120,13 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
         Provider::Minio,
         "minio",
         &[],
-        Quirks { path_style: true, region: DefaultRegion::Usual, one_namespace: false, ..AWS },
+        Quirks {
+            path_style: true,
+            region: DefaultRegion::Usual,
+            one_namespace: false,
+            conditional_delete: false,
+            ..AWS
+        },
     ),
     // Cloudflare's documentation ("parts must be of equal size", region `auto`, CRC64NVME of the full
     // object); rclone's provider file: path style, ETags of multipart objects are random.
@@ -130,6 +140,7 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
             multipart_etag: false,
             region: DefaultRegion::Named("auto"),
             one_namespace: false,
+            conditional_delete: false,
             ..AWS
         },
     ),
@@ -143,6 +154,7 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
             path_style: true,
             region: DefaultRegion::Named("garage"),
             one_namespace: false,
+            conditional_delete: false,
             ..AWS
         },
     ),
@@ -157,6 +169,7 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
             url_encode_listing: false,
             region: DefaultRegion::Usual,
             one_namespace: false,
+            conditional_delete: false,
             ..AWS
         },
     ),
@@ -174,6 +187,7 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
             region: DefaultRegion::Named("auto"),
             copy_limit: u64::MAX,
             bare_requests: true,
+            conditional_delete: false,
             ..AWS
         },
     ),
@@ -184,10 +198,21 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
         Provider::B2,
         "b2",
         &["backblazeb2.com"],
-        Quirks { checksum: None, path_style: true, multipart_etag: false, ..AWS },
+        Quirks {
+            checksum: None,
+            path_style: true,
+            multipart_etag: false,
+            conditional_delete: false,
+            ..AWS
+        },
     ),
     // Wasabi's documentation: the region is part of the host name.
-    (Provider::Wasabi, "wasabi", &["wasabisys.com"], Quirks { path_style: true, ..AWS }),
+    (
+        Provider::Wasabi,
+        "wasabi",
+        &["wasabisys.com"],
+        Quirks { path_style: true, conditional_delete: false, ..AWS },
+    ),
     // Nothing is known: what most stores do is tried, and a refusal is learned. An ETag of parts that
     // is not made of their MD5s looks like a difference then, which is the safe mistake (U0.5).
     (
@@ -199,6 +224,7 @@ const TABLE: [(Provider, &str, &[&str], Quirks); 9] = [
             region: DefaultRegion::Usual,
             known: false,
             one_namespace: false,
+            conditional_delete: false,
             ..AWS
         },
     ),

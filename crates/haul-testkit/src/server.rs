@@ -44,8 +44,18 @@ impl TestServer {
     #[expect(clippy::unused_async, reason = "needs a running Tokio runtime: say so")]
     pub async fn with_rules(rules: StoreRules) -> io::Result<Self> {
         let (faults, calls) = (Faults::default(), Calls::default());
-        let anonymous = rules.anonymous;
         let store = MemoryS3::new(rules);
+        let server = Self::serve(&store, &faults, &calls)?;
+        Ok(Self { server, store, faults, calls })
+    }
+
+    /// The same store, faults and record behind another socket.
+    pub fn other_address(&self) -> io::Result<Server> {
+        Self::serve(&self.store, &self.faults, &self.calls)
+    }
+
+    fn serve(store: &MemoryS3, faults: &Faults, calls: &Calls) -> io::Result<Server> {
+        let anonymous = store.rules().anonymous;
         let mut builder = S3ServiceBuilder::new(store.clone());
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
         if anonymous {
@@ -53,8 +63,7 @@ impl TestServer {
         }
         let service = S3OnWire(builder.build());
         let layer = FaultLayer::new(service, faults.clone(), calls.clone());
-        let server = Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), layer)?;
-        Ok(Self { server, store, faults, calls })
+        Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), layer)
     }
 
     /// Where it is, e.g. `http://127.0.0.1:40123`. Path style only.

@@ -102,9 +102,15 @@ impl Haul {
                 let to = object_of(&to)?;
                 let attributes = attributes.clone();
                 let multipart_above = request.multipart_copy_above;
-                let expected_etag = None;
-                let spec =
-                    CopySpec { from, to, attributes, overwrite, expected_etag, multipart_above };
+                let spec = CopySpec {
+                    from,
+                    to,
+                    attributes,
+                    overwrite,
+                    expected_etag: None,
+                    keep_class: false,
+                    multipart_above,
+                };
                 let client = self.dest_client().await?;
                 // Should the bytes have to pass through here, reading and writing must not wait for
                 // each other at one gate.

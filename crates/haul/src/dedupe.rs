@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use haul_core::handle::JobContext;
-use haul_core::{Attributes, Engine, ErrorKind, Event, Op, Result};
+use haul_core::{Attributes, Engine, ErrorKind, Event, FileStamp, Op, Result};
 use haul_local::{Identity, Wanted, content_type_of, digest};
 use haul_s3::{ObjectId, ObjectInfo, S3Client};
 use haul_state::{FileId, Known, SharedIndex};
@@ -45,6 +45,11 @@ pub(crate) struct Content {
 }
 
 impl Content {
+    /// The file as it was when that was read.
+    pub(crate) fn stamp(&self) -> FileStamp {
+        self.identity.stamp()
+    }
+
     /// Whether the file at `path` still has it. The identity holds a time that nobody can set.
     pub(crate) async fn is_still_at(&self, path: &Path) -> bool {
         Identity::at(path).await.is_ok_and(|now| now == self.identity)

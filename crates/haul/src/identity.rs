@@ -4,9 +4,10 @@
 //! resolves to (the store behind the endpoint, bucket and key; device and inode), and must never
 //! depend on the options that it was typed with.
 
-use haul_core::{Attributes, Error, ErrorKind, Location, Op, Result};
+use haul_core::handle::JobContext;
+use haul_core::{Attributes, Entry, Error, ErrorKind, Location, Op, Result};
 use haul_local::Whereabouts;
-use haul_s3::{ObjectId, S3Client, StoreId};
+use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister, StoreId};
 
 use crate::Haul;
 
@@ -49,23 +50,26 @@ pub(crate) enum Relation {
     SourceInside,
 }
 
+impl Relation {
+    fn of(same: bool, holds: bool, held: bool) -> Self {
+        match (same, holds, held) {
+            (true, ..) => Self::Same,
+            (_, true, _) => Self::DestInside,
+            (_, _, true) => Self::SourceInside,
+            _ => Self::Apart,
+        }
+    }
+}
+
 impl PlaceId {
     /// How `dest` lies to this, its source, where both name trees.
     pub(crate) fn relation(&self, dest: &Self) -> Relation {
         let (same, holds, held) = match (self, dest) {
             (Self::Disk(a), Self::Disk(b)) => (a.is(b), a.holds(b), b.holds(a)),
-            (Self::Store(a), Self::Store(b)) => {
-                let same = a.holds(b) && b.holds(a);
-                (same, a.holds(b), b.holds(a))
-            }
+            (Self::Store(a), Self::Store(b)) if a.store == b.store => return a.relation(b),
             _ => (false, false, false),
         };
-        match (same, holds, held) {
-            (true, ..) => Relation::Same,
-            (_, true, _) => Relation::DestInside,
-            (_, _, true) => Relation::SourceInside,
-            _ => Relation::Apart,
-        }
+        Relation::of(same, holds, held)
     }
 }
 
@@ -79,12 +83,18 @@ impl ThingId {
         Self::new(client, &object.bucket, &object.key)
     }
 
-    /// Whether `other`, as a tree, is this tree or below it.
+    /// Whether `other`, as a tree, is this tree or below it, if the stores are one.
     fn holds(&self, other: &Self) -> bool {
         let tree = self.key.strip_suffix('/').unwrap_or(&self.key);
         let rest = other.key.strip_prefix(tree);
         let below = |r: &str| tree.is_empty() || r.is_empty() || r.starts_with('/');
-        self.store == other.store && self.bucket == other.bucket && rest.is_some_and(below)
+        self.bucket == other.bucket && rest.is_some_and(below)
+    }
+
+    /// How `dest` lies to this, if the stores are one.
+    fn relation(&self, dest: &Self) -> Relation {
+        let (holds, held) = (self.holds(dest), dest.holds(self));
+        Relation::of(holds && held, holds, held)
     }
 }
 
@@ -107,7 +117,33 @@ impl Haul {
     /// How the tree `to` at the destination lies to the tree `from` at the source.
     pub(crate) async fn relation(&self, from: &Location, to: &Location) -> Result<Relation> {
         let from = self.place_id(from, Side::Source).await?;
-        Ok(from.relation(&self.place_id(to, Side::Dest).await?))
+        let to = self.place_id(to, Side::Dest).await?;
+        if let (PlaceId::Store(from), PlaceId::Store(to)) = (&from, &to)
+            && let nested @ (Relation::DestInside | Relation::SourceInside) = from.relation(to)
+            && (from.store == to.store || self.looks_like_one(from, to).await?)
+        {
+            return Ok(nested);
+        }
+        Ok(from.relation(&to))
+    }
+
+    /// Whether two stores that are called differently show the same objects where one tree is said to
+    /// be in the other: the same names, ETags and times. What cannot be listed tells nothing; the job
+    /// itself will say why.
+    async fn looks_like_one(&self, from: &ThingId, to: &ThingId) -> Result<bool> {
+        let deeper = if from.key.len() > to.key.len() { from } else { to };
+        let slash = if deeper.key.ends_with('/') { "" } else { "/" };
+        let prefix = format!("{}{slash}", deeper.key);
+        let cx = JobContext::unwatched(self.cancel.child_token());
+        let mut seen = Vec::new();
+        for client in [self.source_client().await?, self.dest_client().await?] {
+            let spec = ListSpec::new(deeper.bucket.clone(), prefix.clone());
+            let mut listing = self.engine.listing(Box::new(S3Lister::new(client, spec)), &cx);
+            let Some(Ok(page)) = listing.next().await else { return Ok(false) };
+            let told = |e: Entry| (e.path, e.size, e.etag, e.modified);
+            seen.push(page.entries.into_iter().map(told).collect::<Vec<_>>());
+        }
+        Ok(seen.first().is_some_and(|all| !all.is_empty()) && seen.first() == seen.last())
     }
 }
 

@@ -29,6 +29,7 @@ mod empty;
 mod files;
 mod identity;
 mod join;
+mod leaving;
 mod links;
 mod list;
 mod listers;

@@ -5,12 +5,14 @@
 //! whatever asked for it.
 
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_core::handle::JobContext;
 use haul_core::{
-    Attributes, Change, Engine, EntryKind, Error, ErrorKind, Foreign, Job, Op, Outcome, Report,
-    Result, Settled, Skip, Source, Target,
+    Attributes, Change, Engine, EntryKind, Error, ErrorKind, Foreign, Job, Op, Outcome, Proof,
+    Report, Result, Settled, Skip, Source, Target,
 };
 use haul_local::{Durability, LocalTarget};
 use haul_s3::{CopySpec, ObjectId, S3Client, S3Source, S3Target};
@@ -37,6 +39,10 @@ pub(crate) struct Shared {
     /// Whether it is the same store in truth, however each side was told to reach it: then a key is
     /// the same object on both.
     pub(crate) one_store: bool,
+    /// Folders that are moved with all that is in them.
+    pub(crate) leaves: Vec<PathBuf>,
+    /// Whether anything came to its place without a transfer that would have flushed it.
+    pub(crate) placed: AtomicBool,
     pub(crate) how: How,
     pub(crate) dedupe: Option<Dedupe>,
 }
@@ -125,8 +131,10 @@ impl Mover {
             }
             moved => moved?,
         };
-        if self.0.how.remove_source && !gone {
-            self.remove_source(pick, cx).await?;
+        if gone {
+            self.left(pick).await;
+        } else if self.0.how.remove_source {
+            self.leave(pick, &report, cx).await?;
         }
         Ok(Outcome::Copied(Box::new(report)))
     }
@@ -138,8 +146,8 @@ impl Mover {
             (EntryKind::Folder, to) => self.folder(pick, to, cx).await,
             (EntryKind::Symlink(target), Place::Disk(_, Some(root))) => {
                 let (rel, target) = (pick.to.clone(), target.clone());
-                root.make_symlink(rel, target, shared.how.overwrite).await?;
-                Ok(self.placed(pick, 0))
+                root.make_symlink(rel, target.clone(), shared.how.overwrite).await?;
+                Ok(Report { read: Some(Proof::Link(target)), ..self.placed(pick, 0) })
             }
             (EntryKind::Symlink(_), _) => {
                 let what = "it is a symbolic link, and a store has none";
@@ -157,10 +165,7 @@ impl Mover {
                 };
                 let durability = shared.durability.clone();
                 let target = LocalTarget::beneath(Arc::clone(root), pick.to.clone(), durability);
-                let target = match &pick.entry.etag {
-                    Some(etag) if shared.how.keep_times => target.with_origin(etag),
-                    _ => target,
-                };
+                let target = if shared.how.keep_times { target.remembering() } else { target };
                 self.through(pick, Arc::new(target), cx).await
             }
         }
@@ -227,8 +232,11 @@ impl Mover {
         let _turn = dedupe.turn(content).await;
         // It may have been edited while others had their turn.
         if content.is_still_at(path).await {
+            let read = Some(Proof::File(content.stamp()));
             match dedupe.find(client, content, object, cx).await? {
-                Some(Hit::There) => return Ok(self.placed(pick, pick.entry.size)),
+                Some(Hit::There) => {
+                    return Ok(Report { read, ..self.placed(pick, pick.entry.size) });
+                }
                 Some(Hit::Elsewhere(from, etag)) => {
                     let how = &self.0.how;
                     let own = crate::dedupe::attributes(pick, how.keep_times);
@@ -249,7 +257,8 @@ impl Mover {
                         {
                             tracing::debug!("no copy within the store: {e}");
                         }
-                        copied => return copied,
+                        // What the file had when it was hashed is there now.
+                        copied => return copied.map(|report| Report { read, ..report }),
                     }
                 }
                 None => {}
@@ -275,6 +284,7 @@ impl Mover {
             attributes,
             overwrite: self.0.how.overwrite,
             expected_etag,
+            keep_class: self.0.how.remove_source,
             multipart_above: self.0.how.multipart_copy_above,
         };
         Box::pin(haul_s3::copy(&self.0.engine, client.clone(), spec, cx.clone())).await
@@ -313,24 +323,9 @@ impl Mover {
         Ok(renamed.then(|| self.placed(pick, pick.entry.size)))
     }
 
-    async fn remove_source(&self, pick: &Pick, cx: &JobContext) -> Result<()> {
-        match &pick.from {
-            Origin::File(path) => haul_local::remove(path).await,
-            Origin::Object(object) => {
-                let Some(client) = &self.0.sources.store else { return Ok(()) };
-                let policy = self.0.engine.options().retry;
-                let remove = || haul_s3::remove(client, object);
-                self.0.engine.retrying(policy, cx, &object.to_string(), remove).await
-            }
-            Origin::Url(_) => {
-                let what = "what is behind a URL cannot be removed";
-                Err(Error::new(ErrorKind::Unsupported, Op::Move, &pick.from, what))
-            }
-        }
-    }
-
     /// The report on something that took no transfer.
     fn placed(&self, pick: &Pick, bytes: u64) -> Report {
+        self.0.placed.store(true, Ordering::Relaxed);
         Report::of_placement(&pick.from, self.0.to.name(&pick.to), bytes)
     }
 }

@@ -66,6 +66,8 @@ pub(crate) enum Picked {
     Item(Box<Pick>),
     /// Something that cannot be listed.
     Problem(Error),
+    /// A listing that ended too soon: what would have followed is not known.
+    Cut(Error),
 }
 
 /// How things are picked from roots.
@@ -82,6 +84,8 @@ pub(crate) struct Rules {
     pub(crate) own_marker: bool,
     /// For a single source whose destination is named in full.
     pub(crate) rename: Option<RelPath>,
+    /// Whether objects that were named one by one are looked at, whatever the filter needs.
+    pub(crate) look: bool,
     /// The client for objects, where there are any.
     pub(crate) client: Option<S3Client>,
 }
@@ -107,6 +111,7 @@ impl Rules {
             folders,
             own_marker: false,
             rename: None,
+            look: false,
             client,
         }
     }
@@ -134,7 +139,7 @@ impl Rules {
             Kind::Objects(objects) => Box::new(ObjectList {
                 client: self.client("")?,
                 objects: objects.iter().cloned().collect(),
-                look: self.filter.looks(),
+                look: self.look || self.filter.looks(),
             }),
             Kind::Urls(urls) => Box::new(Known(urls.clone().into_iter())),
             Kind::Nothing(_) => Box::new(Known(Vec::new().into_iter())),
@@ -275,7 +280,7 @@ impl Picking {
                 }
                 Some(Err(e)) => {
                     self.current = None;
-                    return Some(Picked::Problem(e));
+                    return Some(Picked::Cut(e));
                 }
                 None => {
                     let problem = if self.found { None } else { nothing(&root.kind) };
@@ -292,7 +297,7 @@ impl Picking {
             Kind::Nothing(e) => self.ready.push_back(Picked::Problem(e)),
             _ => match self.rules.lister(&root.kind) {
                 Ok(lister) => self.current = Some((root, self.engine.listing(lister, &self.cx))),
-                Err(e) => self.ready.push_back(Picked::Problem(e)),
+                Err(e) => self.ready.push_back(Picked::Cut(e)),
             },
         }
     }
@@ -332,11 +337,10 @@ pub(crate) async fn refuse_collisions(
     let (mut seen, mut doubtful) = (HashSet::new(), HashSet::new());
     let mut names = std::pin::pin!(picks(engine, cx, again(), rules.clone()));
     while let Some(picked) = names.next().await {
-        if let Picked::Item(pick) = picked {
-            let hash = hash_of(&pick.to);
-            if !seen.insert(hash) {
-                doubtful.insert(hash);
-            }
+        let Some(pick) = named(picked)? else { continue };
+        let hash = hash_of(&pick.to);
+        if !seen.insert(hash) {
+            doubtful.insert(hash);
         }
     }
     drop(seen);
@@ -346,7 +350,7 @@ pub(crate) async fn refuse_collisions(
     let mut first = HashMap::new();
     let mut names = std::pin::pin!(picks(engine, cx, again(), rules.clone()));
     while let Some(picked) = names.next().await {
-        let Picked::Item(pick) = picked else { continue };
+        let Some(pick) = named(picked)? else { continue };
         if !doubtful.contains(&hash_of(&pick.to)) {
             continue;
         }
@@ -357,6 +361,18 @@ pub(crate) async fn refuse_collisions(
         }
     }
     Ok(())
+}
+
+/// What is picked, for a look at all names: names that are not known may collide as well.
+fn named(picked: Picked) -> Result<Option<Box<Pick>>> {
+    match picked {
+        Picked::Item(pick) => Ok(Some(pick)),
+        Picked::Problem(_) => Ok(None),
+        Picked::Cut(e) => {
+            Err(e
+                .with_hint("nothing was written: not all names are known, and two may be the same"))
+        }
+    }
 }
 
 /// Whether there are several sources: paths below one root are different in any case.

@@ -63,8 +63,10 @@ impl Haul {
         };
         let place = self.place(request.to.clone()).await?;
         let dedupe = self.dedupe(request.dedupe.as_deref(), &place);
+        let folders = roots.iter().filter_map(|root| root.kind.folder());
+        let shared = self.shared(&rules, place, how, dedupe);
         let publisher = Publisher {
-            mover: Mover(Arc::new(self.shared(&rules, place, how, dedupe))),
+            mover: Mover(Arc::new(shared.reading(folders, rules.walk.symlinks).await?)),
             client,
             link: request.link,
             url_only: request.url_only,

@@ -291,6 +291,9 @@ impl Haul {
         let roots = self.roots(&request.select, false).await?;
         let mut rules = Rules::new(&request.select, true, Some(client.clone()));
         rules.own_marker = true;
+        // S3 says nothing when there is no such object; who names one key should hear of it.
+        let lone = matches!(&roots[..], [Root { kind: Kind::Objects(all), .. }] if all.len() == 1);
+        rules.look = lone;
         let engine = self.engine.clone();
         Ok(TransferHandle::start(&self.cancel, |cx| async move {
             let started = Instant::now();
@@ -347,7 +350,7 @@ impl Removing<'_> {
         }
         let names = picks(self.engine, cx, vec![root], rules).map(|picked| match picked {
             Picked::Item(pick) => Ok(Doomed::named(key_of(&pick), None)),
-            Picked::Problem(e) => Err(e),
+            Picked::Problem(e) | Picked::Cut(e) => Err(e),
         });
         remover.run(names, cx).await
     }

@@ -68,6 +68,14 @@ impl Kind {
         }
     }
 
+    /// The folder of this machine that is walked for it.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(path) | Self::DiskPattern(path, _) => Some(path),
+            _ => None,
+        }
+    }
+
     /// The folder or prefix that all of it is, if it is one.
     pub(crate) fn tree(&self) -> Option<Location> {
         match self {

@@ -71,7 +71,7 @@ fn offers(
 fn offer(picked: Picked, sources: &Sources) -> Result<Offer> {
     let pick: Pick = match picked {
         Picked::Item(pick) => *pick,
-        Picked::Problem(e) => return Err(e),
+        Picked::Problem(e) | Picked::Cut(e) => return Err(e),
     };
     let what = match &pick.entry.kind {
         EntryKind::Folder => What::Folder,

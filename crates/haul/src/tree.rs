@@ -2,8 +2,9 @@
 //!
 //! Owns what a destination means for many, and the job that feeds picks to the mover.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::future::FutureExt as _;
@@ -14,7 +15,7 @@ use haul_core::{
     Attributes, Engine, Error, ErrorKind, Location, Op, Outcome, RelPath, Result, Settled, Summary,
     TransferHandle,
 };
-use haul_local::{DestinationRoot, FsyncPolicy, Symlinks};
+use haul_local::{DestinationRoot, Durability, FsyncPolicy, Symlinks};
 
 use crate::identity::{Relation, onto_itself};
 use crate::mover::{How, Mover, Shared};
@@ -64,24 +65,24 @@ impl Haul {
         (rules.flatten, rules.rename) = (request.flatten, rename);
         let place = self.place(to).await?;
         let dedupe = self.dedupe(request.dedupe.as_deref(), &place);
-        let shared = self.shared(&rules, place, how, dedupe);
+        let mut shared = self.shared(&rules, place, how, dedupe);
+        shared.leaves = moved_folders(&roots, &shared.how);
         let (engine, jobs) = (self.engine.clone(), self.jobs(request.jobs, disk));
         Ok(TransferHandle::start(&self.cancel, |cx| async move {
             let started = Instant::now();
             refuse_collisions(&engine, &cx, &roots, &rules).await?;
-            let emptied = emptied_folders(&roots, &shared.how);
-            let mover = Mover(Arc::new(shared.opened().await?));
+            let folders = roots.iter().filter_map(|root| root.kind.folder());
+            let shared = shared.reading(folders, rules.walk.symlinks).await?.opened().await?;
+            let mover = Mover(Arc::new(shared));
             let (items, jobs) = jobs.settle(tasks(&engine, &cx, roots, rules)).await;
+            let shared = Arc::clone(&mover.0);
             let work = move |task: Task<Box<Pick>>, cx| {
                 let mover = mover.clone();
                 async move { vec![done(task, |pick| mover.settle(*pick, cx)).await] }
             };
             engine.many(jobs, &cx, items, work).await?;
-            let summary = summary(&cx, started);
-            if summary.failed == 0 {
-                remove_emptied(emptied).await;
-            }
-            Ok(summary)
+            shared.flush().await?;
+            Ok(summary(&cx, started))
         }))
     }
 
@@ -139,11 +140,13 @@ impl Haul {
         };
         Shared {
             engine: self.engine.clone(),
-            durability: self.durability.clone(),
+            durability: durability(&self.durability, &how),
             sources: self.sources(rules),
             to,
             same_store,
             one_store,
+            leaves: Vec::new(),
+            placed: AtomicBool::new(false),
             how,
             dedupe,
         }
@@ -215,7 +218,7 @@ pub(crate) fn tasks(
 ) -> impl Stream<Item = Item<Task<Box<Pick>>>> + Send + use<> {
     let items = picks(engine, cx, roots, rules).map(|picked| match picked {
         Picked::Item(pick) => Item::one(pick.entry.size, Task::Do(pick)),
-        Picked::Problem(e) => Item::one(0, Task::Failed(e)),
+        Picked::Problem(e) | Picked::Cut(e) => Item::one(0, Task::Failed(e)),
     });
     counted(items, cx)
 }
@@ -249,6 +252,34 @@ pub(crate) fn summary(cx: &JobContext, started: Instant) -> Summary {
 }
 
 impl Shared {
+    /// Opens the folders that files are read beneath, where no link in them is followed: whoever puts
+    /// one in a file's place once it was listed leads nobody elsewhere.
+    pub(crate) async fn reading(
+        mut self,
+        folders: impl Iterator<Item = &Path>,
+        links: Symlinks,
+    ) -> Result<Self> {
+        if links != Symlinks::Follow && !self.how.dry_run {
+            for folder in folders {
+                self.sources.beneath.push(DestinationRoot::open(folder, false).await?);
+            }
+        }
+        Ok(self)
+    }
+
+    /// At the end, for what has no content that would be forced to the disk: folders, links, new names.
+    pub(crate) async fn flush(&self) -> Result<()> {
+        match &self.to {
+            Place::Disk(_, Some(root))
+                if self.placed.load(Ordering::Relaxed)
+                    && self.durability.policy() == FsyncPolicy::Always =>
+            {
+                root.flush().await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Opens the destination's folder, now that nothing stands against writing.
     pub(crate) async fn opened(mut self) -> Result<Self> {
         if let Place::Disk(path, root) = &mut self.to
@@ -316,7 +347,8 @@ fn below(to: &Location, base: &RelPath) -> Location {
         Location::Local(path) => Location::Local(path.join(base.as_os_str())),
         Location::S3 { bucket, key } => {
             let slash = if key.is_empty() || key.ends_with('/') { "" } else { "/" };
-            Location::S3 { bucket: bucket.clone(), key: format!("{key}{slash}{base}") }
+            let key = format!("{key}{slash}{}", base.as_os_str().to_string_lossy());
+            Location::S3 { bucket: bucket.clone(), key }
         }
         to => to.clone(),
     }
@@ -330,35 +362,22 @@ pub(crate) fn has_objects(roots: &[Root]) -> bool {
     roots.iter().any(store)
 }
 
-/// The folders that a move leaves empty.
-fn emptied_folders(roots: &[Root], how: &How) -> Vec<std::path::PathBuf> {
-    let moves = how.remove_source && !how.dry_run;
+/// The folders that are moved with all that is in them: those in them that are left empty go, too.
+fn moved_folders(roots: &[Root], how: &How) -> Vec<PathBuf> {
     let folder = |root: &Root| match &root.kind {
         Kind::Folder(path) => Some(path.clone()),
         _ => None,
     };
-    roots.iter().filter(|_| moves).filter_map(folder).collect()
+    roots.iter().filter(|_| how.remove_source && !how.dry_run).filter_map(folder).collect()
 }
 
-/// Removes folders that have nothing in them but such folders. What is not empty stays.
-async fn remove_emptied(roots: Vec<std::path::PathBuf>) {
-    let removing = tokio::task::spawn_blocking(move || roots.iter().for_each(|r| remove_empty(r)));
-    let _best_effort = removing.await;
-}
-
-fn remove_empty(folder: &Path) {
-    let mut pending = vec![folder.to_owned()];
-    let mut found = Vec::new();
-    while let Some(folder) = pending.pop() {
-        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-        let folders = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
-        pending.extend(folders.map(|e| e.path()));
-        found.push(folder);
+/// How files are made durable. A source is the only copy until the other is on the disk, so that a
+/// move waits for that whatever was asked for.
+fn durability(asked: &Durability, how: &How) -> Durability {
+    if how.remove_source && !asked.syncs() {
+        return Durability::new(FsyncPolicy::Auto);
     }
-    // Parents were found before their children.
-    for folder in found.iter().rev() {
-        let _not_empty = std::fs::remove_dir(folder);
-    }
+    asked.clone()
 }
 
 #[cfg(test)]
@@ -373,5 +392,21 @@ mod tests {
         assert_eq!(workers_for([50 * mb, 50 * mb].into_iter()), 4);
         assert_eq!(workers_for([200 * mb, 200 * mb].into_iter()), 4);
         assert_eq!(workers_for(std::iter::empty()), 4);
+    }
+
+    /// A.26: `--fsync never` does not make a move remove what is not on the disk yet.
+    #[test]
+    fn moves_are_durable_whatever_was_asked_for() {
+        let how = |remove_source| How {
+            attributes: Attributes::default(),
+            overwrite: true,
+            keep_times: true,
+            remove_source,
+            multipart_copy_above: 0,
+            dry_run: false,
+        };
+        let never = Durability::new(FsyncPolicy::Never);
+        assert!(durability(&never, &how(true)).syncs());
+        assert!(!durability(&never, &how(false)).syncs());
     }
 }

@@ -25,6 +25,7 @@ mod harness;
 mod keys;
 mod listing;
 mod memory;
+mod mounts;
 mod pair;
 mod peers;
 mod peers_ends;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use haul_core::{ObjectStamp, Proof};
 use haul_local::{Durability, FsyncPolicy, LocalTarget, Origin, recall, recall_all, remember};
 
 use crate::kit;
@@ -25,9 +26,11 @@ async fn until_they_change() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");
     let durability = Durability::new(FsyncPolicy::Never);
-    let target = LocalTarget::new(&path, durability).with_origin("abc-2");
+    let target = LocalTarget::new(&path, durability).remembering();
     let mut spec = kit::spec(4);
     spec.attributes.modified = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000));
+    let read = ObjectStamp { etag: Some("abc-2".to_owned()), ..ObjectStamp::default() };
+    spec.read = Some(Proof::Object(read));
     kit::write_as(&target, &spec, b"data").await.unwrap();
     if !kept(dir.path()) {
         return;

@@ -113,7 +113,7 @@ async fn walked(dest: &Dest) -> Vec<String> {
     let mut walker = Walker::new(dest.at(""), WalkOptions::default());
     let mut found = Vec::new();
     while let Some(page) = walker.next_page().await.unwrap() {
-        found.extend(page.entries.iter().map(|e| e.path.to_string()));
+        found.extend(page.entries.iter().map(|e| e.path.to_str().unwrap().to_owned()));
     }
     found
 }

@@ -1,7 +1,7 @@
 //! Moving within one file system.
 
-use haul_core::{ErrorKind, RelPath};
-use haul_local::{DestinationRoot, remove, rename};
+use haul_core::{ErrorKind, Proof, RelPath};
+use haul_local::{DestinationRoot, Identity, remove_proven, rename};
 
 use crate::kit::tree;
 
@@ -78,8 +78,9 @@ async fn beneath_a_root() {
     std::fs::write(at("b"), "2").unwrap();
     let taken = root.rename_from(at("b"), RelPath::new("new/a"), false).await.unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
-    remove(&at("b")).await.unwrap();
-    assert_eq!(remove(&at("b")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let proof = Proof::File(Identity::at(&at("b")).await.unwrap().stamp());
+    remove_proven(&at("b"), &proof).await.unwrap();
+    remove_proven(&at("b"), &proof).await.unwrap();
     assert_eq!(
         tree(dir.path()),
         ["dest/", "dest/link -> ../outside", "dest/new/", "dest/new/a=1", "outside/"]

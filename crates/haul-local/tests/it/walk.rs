@@ -226,7 +226,8 @@ async fn a_folder_that_may_not_be_read_is_a_problem() {
 async fn staged_files_are_nobodys_business() {
     let dir = tempfile::tempdir().unwrap();
     let target = LocalTarget::new(dir.path().join("only/file"), Durability::default());
-    let spec = UploadSpec { plan: None, attributes: Attributes::default(), overwrite: true };
+    let spec =
+        UploadSpec { plan: None, attributes: Attributes::default(), overwrite: true, read: None };
     let _under_construction = target.begin(&spec).await.unwrap();
     let there = std::fs::read_dir(dir.path().join("only")).unwrap().next().unwrap().unwrap();
     let staged = there.file_name().into_string().unwrap();

@@ -22,6 +22,7 @@ async fn copied(client: &S3Client, above: u64) -> Result<Report> {
         attributes: Attributes::default(),
         overwrite: true,
         expected_etag: None,
+        keep_class: false,
         multipart_above: above,
     };
     let cx = JobContext::unwatched(CancellationToken::new());

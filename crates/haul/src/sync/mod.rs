@@ -129,7 +129,13 @@ impl Haul {
         };
         let select = Selection { symlinks: request.symlinks, ..Selection::default() };
         let rules = Rules::new(&select, true, source.clone());
-        let mover = Mover(Arc::new(self.shared(&rules, place, how, dedupe).opened().await?));
+        let folder = match &from {
+            Place::Disk(path, _) => Some(path.as_path()),
+            Place::Store { .. } => None,
+        };
+        let shared = self.shared(&rules, place, how, dedupe);
+        let shared = shared.reading(folder.into_iter(), request.symlinks).await?;
+        let mover = Mover(Arc::new(shared.opened().await?));
         Ok(Pairs(Arc::new(PairsInner { from, compare: request.compare, mover })))
     }
 }

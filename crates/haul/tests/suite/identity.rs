@@ -88,6 +88,31 @@ async fn options_do_not_make_another_store() {
     assert_eq!(kit.keys(), ["p/a", "p/q/b"]);
 }
 
+/// F.5: a store under a name that nothing here can tell to be the same shows what it has.
+#[tokio::test]
+async fn stores_that_show_the_same_are_one() {
+    let kit = Kit::new().await;
+    kit.object("p/a", 10);
+    kit.object("p/q/b", 20);
+    let other = kit.server.other_address().unwrap();
+    let haul = other_dest(&kit, |o| o.dest.endpoint_url = Some(other.endpoint_url()));
+    for (from, to) in [("p/q", "p"), ("p", "p/q"), ("p/q/", "")] {
+        let request = with(SyncRequest::new(s3(from), s3(to)), |r| r.delete = true);
+        let e = Box::pin(haul.sync(request)).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid, "{from} {to}: {e}");
+    }
+    let e = refused(&haul, moving(s3("p/"), s3("p/q/"))).await;
+    assert_eq!(e.kind(), ErrorKind::Invalid, "{e}");
+    assert_eq!(kit.keys(), ["p/a", "p/q/b"]);
+    // Another store with a bucket of that name is another one.
+    let second = Kit::new().await;
+    second.object("p/q/c", 30);
+    let elsewhere = other_dest(&kit, |o| o.dest.endpoint_url = Some(second.server.endpoint_url()));
+    let sync = Box::pin(elsewhere.sync(SyncRequest::new(s3("p"), s3("p/q")))).await.unwrap();
+    assert_eq!(all(sync).await.summary().failed, 0);
+    assert_eq!(second.keys(), ["p/q/a", "p/q/c", "p/q/q/b"]);
+}
+
 /// A.2: two names of one file, through links of every kind: nothing is copied or removed.
 #[tokio::test]
 async fn two_names_of_one_file_are_not_moved_onto_each_other() {

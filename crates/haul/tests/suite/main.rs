@@ -25,6 +25,7 @@ mod lists;
 mod manage;
 mod many_kit;
 mod memory;
+mod moves;
 mod peers;
 mod publish;
 mod publish_links;

@@ -1,0 +1,73 @@
+//! Removing an object that was moved.
+//!
+//! Owns the last step of a move: the object goes only if it is still what was read. Where the store
+//! compares by itself (`If-Match`), it does; elsewhere a look comes just before. It must never remove
+//! what it was given no proof of.
+
+use std::sync::atomic::Ordering;
+
+use haul_core::{Error, ErrorKind, ObjectStamp, Op, Result};
+
+use crate::ObjectId;
+use crate::client::S3Client;
+use crate::seen::head;
+
+/// What an object is now, for [`remove_proven`].
+pub async fn stamp(client: &S3Client, object: &ObjectId) -> Result<ObjectStamp> {
+    head(client, object, Op::Open).await?.stamp(object, Op::Open)
+}
+
+/// Removes an object, if it is still what was `read`. What is gone already is no error, because the
+/// answer to an earlier try may have been lost; what has changed is
+/// [`SourceChanged`](ErrorKind::SourceChanged), and stays.
+pub async fn remove_proven(client: &S3Client, object: &ObjectId, read: &ObjectStamp) -> Result<()> {
+    if !read.tells() {
+        let what = "nothing tells one content of it from another: the source stays";
+        return Err(Error::new(ErrorKind::Unsupported, Op::Move, object, what)
+            .with_hint("the store gives it neither an ETag nor a version: copy it, then rm it"));
+    }
+    let (quirks, learned) = (client.quirks(), &client.learned.no_conditional_delete);
+    let may_ask = (quirks.conditional_delete || !quirks.known) && !learned.load(Ordering::Relaxed);
+    let etag = read.strong_etag().filter(|_| may_ask);
+    // A store that is not known to compare may leave the condition out without a word.
+    if !(quirks.conditional_delete && etag.is_some()) {
+        match stamp(client, object).await {
+            Ok(now) if now == *read => {}
+            Ok(_) => return Err(changed(object)),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e),
+        }
+    }
+    match remove(client, object, etag).await {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        // What a failed precondition is about, when something is removed.
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(changed(object)),
+        Err(e)
+            if etag.is_some()
+                && matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::Rejected) =>
+        {
+            tracing::info!("this store removes nothing under a condition: looking before instead");
+            learned.store(true, Ordering::Relaxed);
+            Box::pin(remove_proven(client, object, read)).await
+        }
+        removed => removed,
+    }
+}
+
+async fn remove(client: &S3Client, object: &ObjectId, etag: Option<&str>) -> Result<()> {
+    let at = client.at(&object.bucket).await;
+    let request = at
+        .delete_object()
+        .bucket(&object.bucket)
+        .key(&object.key)
+        .set_if_match(etag.map(|etag| format!("\"{etag}\"")));
+    let sent = client.asking(Op::Remove, object, request.send()).await?;
+    sent.map_err(|e| at.failure(Op::Remove, &object.to_string(), e))?;
+    Ok(())
+}
+
+fn changed(object: &ObjectId) -> Error {
+    let what = "it changed after it was copied: the source stays";
+    Error::new(ErrorKind::SourceChanged, Op::Move, object, what)
+        .with_hint("run the command again once nothing writes to it")
+}
