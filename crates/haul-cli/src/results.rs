@@ -64,15 +64,12 @@ pub(crate) async fn run(
     let common = &session.common;
     let mut results = Results::new(telling, common);
     let result = render::follow_many(haul, job, session, &mut results).await;
-    let summary = match &result {
-        Ok(summary) => *summary,
+    let summary = result.as_ref().copied().unwrap_or_else(|_| {
         // A job that was cut short has done what it has done.
-        Err(_) => {
-            let mut summary = tally.snapshot();
-            (summary.retried, summary.elapsed) = (meter.snapshot().retried, started.elapsed());
-            summary
-        }
-    };
+        let mut summary = tally.snapshot();
+        (summary.retried, summary.elapsed) = (meter.snapshot().retried, started.elapsed());
+        summary
+    });
     let resumed = meter.snapshot().resumed;
     if let Err(e) = &result
         && e.kind() == ErrorKind::BrokenPipe
@@ -207,7 +204,7 @@ impl Results {
         let mut line = json!({"type": self.kind(outcome)});
         match outcome {
             Outcome::Removed | Outcome::Would(Change::Remove) => {
-                line["location"] = json!(from.exact())
+                line["location"] = json!(from.exact());
             }
             _ => {
                 line["from"] = json!(from.exact());

@@ -21,10 +21,14 @@ pub(crate) struct Named {
 impl Named {
     pub(crate) async fn find(name: &str) -> Result<Self> {
         let wrong = |what: String| Error::new(ErrorKind::Invalid, Op::Configure, "the store", what);
+        #[expect(
+            clippy::default_trait_access,
+            reason = "its type is of a crate that we do not name"
+        )]
         let files = Default::default();
-        let override_ = Some(name.to_owned().into());
+        let chosen = Some(name.to_owned().into());
         let known =
-            aws_config::profile::load(&Fs::real(), &Env::real(), &files, override_).await.map_err(
+            aws_config::profile::load(&Fs::real(), &Env::real(), &files, chosen).await.map_err(
                 |e| wrong("the AWS configuration files cannot be read".into()).with_source(e),
             )?;
         let profile = known.get_profile(name).ok_or_else(|| {

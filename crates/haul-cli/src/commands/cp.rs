@@ -19,7 +19,7 @@ pub(crate) async fn run(args: Box<CpArgs>, session: &Session) -> anyhow::Result<
     let to = settings::location(&args.places.to)?;
     let single = (sources.len() == 1 && !asks_for_many(&args)).then(|| sources.pop()).flatten();
     match single {
-        Some(from) if !many::is_pattern(&from) => one(&args, from, to, session).await,
+        Some(from) if !many::is_pattern(&from) => Box::pin(one(&args, from, to, session)).await,
         Some(from) => tree(&args, vec![from], to, Verb::Copy, session).await,
         None => tree(&args, sources, to, Verb::Copy, session).await,
     }

@@ -64,7 +64,7 @@ async fn tour(args: DemoArgs, folder: &Path, session: &Session) -> anyhow::Resul
         output::note(&format!("haul: a store for this demo runs at {endpoint}"));
     }
     let tour = Tour { folder, file, hash, session, endpoint, credentials };
-    let steps = tour.run().await;
+    let steps = Box::pin(tour.run()).await;
     server.stop().await;
     steps
 }

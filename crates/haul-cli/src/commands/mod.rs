@@ -52,13 +52,13 @@ pub(crate) async fn run(
 /// Runs a command that a batch may have on a line, too.
 async fn transfer(command: Command, session: &Session) -> anyhow::Result<Exit> {
     match command {
-        Command::Cp(args) => cp::run(args, session).await,
+        Command::Cp(args) => Box::pin(cp::run(args, session)).await,
         Command::Mv(args) => cp::move_them(args, session).await,
         Command::Sync(args) => sync::run(args, session).await,
         Command::Check(args) => sync::check(args, session).await,
         Command::Publish(args) => publish::run(args, session).await,
         Command::Receive(args) => receive::run(*args, session).await,
-        Command::Cat(args) => cat::run(args, session).await,
+        Command::Cat(args) => Box::pin(cat::run(args, session)).await,
         Command::Ls(args) => ls::run(args, session).await,
         Command::Du(args) => du::run(args, session).await,
         Command::Stat(args) => stat::run(args, session).await,

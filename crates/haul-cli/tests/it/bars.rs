@@ -72,13 +72,13 @@ async fn drawn_percent(screen: &Mutex<String>, range: std::ops::Range<u32>) -> S
 async fn bars_move_with_the_bytes_and_tell_speed_and_time_left() {
     let world = World::new().await;
     world.file("t/large.bin", vec![1; 20 * MIB]);
-    let hold = |nth| Rule::on(Op::UploadPart).nth(nth).then(Fault::Stall);
-    let held = [2, 3].map(|nth| world.server.faults().add(hold(nth)));
+    let rule = |nth| Rule::on(Op::UploadPart).nth(nth).then(Fault::Stall);
+    let held = [2, 3].map(|nth| world.server.faults().add(rule(nth)));
     let (slave, screen) = terminal();
     let args = ["cp", "-r", "-c", "1", "t", "s3://bucket/"];
     let run = world.haul(args).env("TERM", "xterm").stderr(slave).spawn();
     // What the socket took of the part that is held counts as well.
-    for (held, range) in held.iter().zip([40..70, 70..100]) {
+    for (held, range) in held.iter().zip([40..80, 80..101]) {
         let percent = drawn_percent(&screen, range).await;
         assert!(line_with(&screen, &percent).contains("large.bin"), "{percent}");
         held.release();
@@ -93,8 +93,8 @@ async fn bars_move_with_the_bytes_and_tell_speed_and_time_left() {
 async fn the_bar_of_one_object() {
     let world = World::new().await;
     world.put("k.bin", vec![1; 20 * MIB]);
-    let hold = |nth| Rule::on(Op::GetObject).nth(nth).then(Fault::Stall);
-    let held = [2, 3].map(|nth| world.server.faults().add(hold(nth)));
+    let rule = |nth| Rule::on(Op::GetObject).nth(nth).then(Fault::Stall);
+    let held = [2, 3].map(|nth| world.server.faults().add(rule(nth)));
     let (slave, screen) = terminal();
     let run = world.haul(["cp", "-c", "1", "s3://bucket/k.bin", "x"]);
     let run = run.env("TERM", "xterm").stderr(slave).spawn();

@@ -96,8 +96,8 @@ async fn the_file_says_how_many_parts_are_in_flight() {
     let world = World::new().await;
     world.file("haul.toml", "[s3]\nmultipart_concurrency = 2\n");
     world.file("big", vec![1; 30 * MIB]);
-    let hold = Rule::on(Op::UploadPart).always().then(Fault::Stall);
-    let held = world.server.faults().add(hold);
+    let rule = Rule::on(Op::UploadPart).always().then(Fault::Stall);
+    let held = world.server.faults().add(rule);
     let args = ["cp", "--chunk-size", "5MiB", "big", "s3://bucket/k"];
     let run = world.haul(args).env("HAUL_CONFIG", world.path("haul.toml")).spawn();
     within("two parts", world.server.calls().wait_in_flight(Op::UploadPart, 2)).await;

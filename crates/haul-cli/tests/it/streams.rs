@@ -160,6 +160,36 @@ async fn the_systems_names_for_standard_output() {
     }
 }
 
+/// S3.4: `--chunk-size` is the size of the ranges, `-c` how many of them are in flight, and where memory
+/// has no room for so many, haul says so.
+#[tokio::test]
+async fn ranges_of_cat_are_as_large_and_as_many_as_asked() {
+    let world = World::new().await;
+    let bytes = sizes::pattern(40 * MIB, 23);
+    world.put("k", bytes.clone());
+    for (flags, ranges, at_once, said) in [
+        (["-c", "6", "--chunk-size", "5MiB"], 8, 6, ""),
+        (
+            ["-c", "8", "--chunk-size", "10MiB"],
+            4,
+            3,
+            "haul: 3 ranges of 10.0 MiB at once, not 8: --memory has 32.0 MiB\n",
+        ),
+    ] {
+        let before = world.server.calls().count(Op::GetObject);
+        let held = Rule::on(Op::GetObject).always().then(Fault::Stall);
+        let held = world.server.faults().add(held);
+        let run = world.haul(["cat", "s3://bucket/k"].into_iter().chain(flags)).spawn();
+        let calls = world.server.calls();
+        within("ranges in flight", calls.wait_in_flight(Op::GetObject, at_once)).await;
+        held.release();
+        let done = run.end().await;
+        assert!(done.bytes == bytes && done.ok().err == said, "{}", done.err);
+        assert_eq!(world.server.calls().count(Op::GetObject) - before, ranges);
+        assert!(world.server.calls().peak_in_flight() <= 6, "{flags:?}");
+    }
+}
+
 /// A slow reader holds up the pipe, and no more than the budget piles up behind it.
 #[tokio::test]
 async fn a_slow_reader_gets_every_byte_in_order() {

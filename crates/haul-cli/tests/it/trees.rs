@@ -356,8 +356,8 @@ async fn small_files_go_eight_at_once_by_themselves() {
     for i in 0..40 {
         world.file(format!("t/{i:02}"), "x");
     }
-    let hold = Rule::on(Op::PutObject).always().then(Fault::Stall);
-    let held = world.server.faults().add(hold);
+    let rule = Rule::on(Op::PutObject).always().then(Fault::Stall);
+    let held = world.server.faults().add(rule);
     let run = world.haul(["cp", "-r", "-c", "auto", "t", "s3://bucket/"]).spawn();
     within("eight", world.server.calls().wait_in_flight(Op::PutObject, 8)).await;
     held.release();
