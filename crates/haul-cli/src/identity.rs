@@ -6,7 +6,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use haul::{Error, ErrorKind, Location, Op, Result, ShareKey};
+use haul::{Error, ErrorKind, Op, Result};
 
 use crate::config;
 
@@ -81,25 +81,6 @@ fn make(path: &Path) -> Result<()> {
     }
 }
 
-/// The key of a share: the same for the same sources, however they are spelled.
-pub(crate) fn key(identity: &Identity, format: &str, name: &str, from: &[Location]) -> ShareKey {
-    let mut sources: Vec<_> = from.iter().map(source).collect();
-    sources.sort_unstable();
-    let what = [format.as_bytes().to_vec(), name.as_bytes().to_vec()].into_iter().chain(sources);
-    ShareKey::of(identity, &what.collect::<Vec<_>>().join(&0))
-}
-
-fn source(from: &Location) -> Vec<u8> {
-    let Location::Local(path) = from else { return from.to_string().into_bytes() };
-    let whole = path.canonicalize().or_else(|_| std::path::absolute(path));
-    let mut bytes = whole.unwrap_or_else(|_| path.clone()).into_os_string().into_encoded_bytes();
-    // A slash behind a folder means its contents: another share.
-    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        bytes.push(b'/');
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,17 +108,5 @@ mod tests {
             assert_eq!(load(file.path()).unwrap_err().kind(), ErrorKind::Invalid, "{text}");
             assert_eq!(std::fs::read_to_string(file.path()).unwrap(), text);
         }
-    }
-
-    #[test]
-    fn the_same_sources_have_the_same_key() {
-        let of = |words: &[&str]| {
-            let from: Vec<_> = words.iter().map(|w| Location::parse(w).unwrap()).collect();
-            key(&[7; 32], "haul", "", &from)
-        };
-        assert_eq!(of(&["src", "s3://b/k"]), of(&["s3://b/k", "./src"]));
-        assert_ne!(of(&["src"]), of(&["src/"]));
-        assert_ne!(of(&["src"]), of(&["Cargo.toml"]));
-        assert_ne!(of(&["src"]), key(&[8; 32], "haul", "", &[Location::parse("src").unwrap()]));
     }
 }

@@ -17,6 +17,7 @@ mod session;
 mod settings;
 mod signals;
 mod size;
+mod tickets;
 
 use crate::exit::Exit;
 use crate::parse::{NotParsed, Parsed};

@@ -33,7 +33,7 @@ pub(crate) fn parse_life(text: &str) -> Result<Duration, String> {
 }
 
 /// A moment: an age (`7d`), a date (`2026-01-31`) or a time (`2026-01-31T12:00:00Z`).
-pub(crate) fn parse_moment(text: &str) -> Result<SystemTime, String> {
+fn parse_moment(text: &str) -> Result<SystemTime, String> {
     let bad = || format!("{text:?} is neither an age (7d) nor a date (2026-01-31, RFC 3339)");
     if let Ok(age) = humantime::parse_duration(text) {
         return SystemTime::now().checked_sub(age).ok_or_else(bad);
@@ -41,6 +41,21 @@ pub(crate) fn parse_moment(text: &str) -> Result<SystemTime, String> {
     let whole_day = text.len() == "2026-01-31".len();
     let time = if whole_day { format!("{text}T00:00:00Z") } else { text.to_owned() };
     humantime::parse_rfc3339(&time).map_err(|_| bad())
+}
+
+/// A moment, and how it was written: an age is another moment every time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) typed: String,
+    pub(crate) at: SystemTime,
+}
+
+impl std::str::FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self { typed: text.to_owned(), at: parse_moment(text)? })
+    }
 }
 
 /// RFC 3339, in UTC.

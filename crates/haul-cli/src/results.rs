@@ -163,7 +163,7 @@ impl Results {
             say.result(&self.object(settled).to_string());
         } else if let Some(line) = self.line(settled) {
             say.result(&line);
-        } else if self.verbose && matches!(settled.outcome, Outcome::Offered) {
+        } else if self.verbose && matches!(settled.outcome, Outcome::Offered(_)) {
             say.asides.push(format!("offered {} as {}", settled.from, settled.to));
         }
     }
@@ -243,7 +243,7 @@ impl Results {
             Outcome::Copied(_) if self.telling.verb == Verb::Move => "moved",
             Outcome::Copied(_) if self.telling.verb == Verb::Receive => "received",
             Outcome::Copied(_) => "copied",
-            Outcome::Offered => "offered",
+            Outcome::Offered(_) => "offered",
             Outcome::Skipped(_) => "skipped",
             Outcome::Removed => "removed",
             Outcome::Would(Change::Copy) => "would_copy",

@@ -160,29 +160,50 @@ pub(crate) fn attributes(args: &ObjectArgs) -> Attributes {
     a
 }
 
-/// The filter from flags and from the files that they name.
-pub(crate) fn filter(args: &FilterArgs) -> anyhow::Result<Filter> {
-    let mut filter = Filter::default();
+/// One pattern, wherever it is written.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    pub(crate) include: bool,
+    pub(crate) text: String,
+    /// Where it is written.
+    place: String,
+}
+
+/// The patterns from flags and from the files that they name, in order.
+pub(crate) fn patterns(args: &FilterArgs) -> haul::Result<Vec<Pattern>> {
+    let mut all = Vec::new();
+    let mut add = |include, text: &str, place: String| {
+        all.push(Pattern { include, text: text.to_owned(), place });
+    };
     for rule in &args.rules.0 {
         match rule {
-            Rule::Include(pattern) => filter.rules.push(pattern_rule(true, pattern, "--include")?),
-            Rule::Exclude(pattern) => filter.rules.push(pattern_rule(false, pattern, "--exclude")?),
+            Rule::Include(pattern) => add(true, pattern, "--include".to_owned()),
+            Rule::Exclude(pattern) => add(false, pattern, "--exclude".to_owned()),
             Rule::ExcludeFrom(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|e| haul::Error::io(haul::Op::Open, path.display(), e))?;
                 for (i, line) in text.lines().enumerate() {
                     let pattern = line.trim();
                     if !pattern.is_empty() && !pattern.starts_with('#') {
-                        let place = format!("{} line {}", path.display(), i + 1);
-                        filter.rules.push(pattern_rule(false, pattern, &place)?);
+                        add(false, pattern, format!("{} line {}", path.display(), i + 1));
                     }
                 }
             }
         }
     }
+    Ok(all)
+}
+
+/// The filter from flags and from the files that they name.
+pub(crate) fn filter(args: &FilterArgs) -> anyhow::Result<Filter> {
+    let mut filter = Filter::default();
+    for Pattern { include, text, place } in patterns(args)? {
+        filter.rules.push(pattern_rule(include, &text, &place)?);
+    }
     filter.min_size = args.min_size.map(|s| s.0);
     filter.max_size = args.max_size.map(|s| s.0);
-    (filter.newer_than, filter.older_than) = (args.newer_than, args.older_than);
+    filter.newer_than = args.newer_than.as_ref().map(|moment| moment.at);
+    filter.older_than = args.older_than.as_ref().map(|moment| moment.at);
     Ok(filter)
 }
 

@@ -33,8 +33,8 @@ pub enum Outcome {
     Unknown,
     /// Its link was made; nothing was moved.
     Linked,
-    /// Peers can have it; nothing was moved.
-    Offered,
+    /// Peers can have it; nothing was moved. Of a file, the BLAKE3 hash of what they get.
+    Offered(Option<[u8; 32]>),
     /// It failed; the rest goes on.
     Failed(Error),
 }
@@ -230,7 +230,7 @@ impl Tally {
                 &self.copied
             }
             Outcome::Would(Change::Remove) | Outcome::Removed => &self.removed,
-            Outcome::Would(_) | Outcome::Offered => {
+            Outcome::Would(_) | Outcome::Offered(_) => {
                 self.bytes.fetch_add(settled.size.unwrap_or(0), Ordering::Relaxed);
                 &self.copied
             }

@@ -44,7 +44,7 @@ impl Importer {
             _ => Foreign::from(&path),
         };
         match self.upload_one_file(&path, what, &cx).await {
-            Ok(size) => Settled::new(from, &path, Outcome::Offered).sized(size),
+            Ok((size, hash)) => Settled::new(from, &path, Outcome::Offered(hash)).sized(size),
             Err(e) => self.failed(from, Some(&path), e),
         }
     }
@@ -62,8 +62,13 @@ impl Importer {
         Settled::new(from, "", Outcome::Failed(e))
     }
 
-    /// S4.17: hashes one file, telling how far it is, and puts it on the shelf. Its size.
-    async fn upload_one_file(&self, path: &RelPath, what: What, cx: &JobContext) -> Result<u64> {
+    /// S4.17: hashes one file, telling how far it is, and puts it on the shelf. Its size and hash.
+    async fn upload_one_file(
+        &self,
+        path: &RelPath,
+        what: What,
+        cx: &JobContext,
+    ) -> Result<(u64, Option<[u8; 32]>)> {
         let refuse = |kind, what| Error::new(kind, Op::Share, path.shown(), what);
         path.beneath().map_err(|e| refuse(ErrorKind::Invalid, e.to_string()))?;
         if path.as_bytes().len() > wire::LONGEST_PATH {
@@ -92,9 +97,12 @@ impl Importer {
                         for them";
             cx.events.send(Event::Note { text: text.into() });
         }
-        let size = if let Kind::File { size, .. } = kind { size } else { 0 };
+        let known = match kind {
+            Kind::File { size, hash, .. } => (size, Some(hash)),
+            _ => (0, None),
+        };
         self.shelf.list(Entry { path: path.as_bytes().to_vec(), kind });
-        Ok(size)
+        Ok(known)
     }
 
     async fn file(

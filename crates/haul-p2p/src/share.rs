@@ -117,6 +117,11 @@ impl ShareKey {
         Self(*hasher.finalize().as_bytes())
     }
 
+    /// A name for it that tells nothing of it, for records.
+    pub fn name(&self) -> String {
+        blake3::Hash::from(self.derive("haul p2p 2026-11 name")).to_hex()[..32].to_owned()
+    }
+
     fn derive(&self, purpose: &str) -> [u8; 32] {
         blake3::derive_key(purpose, &self.0)
     }

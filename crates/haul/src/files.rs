@@ -76,6 +76,8 @@ pub enum ShareEvent {
     Done {
         /// Its number.
         file: u64,
+        /// The BLAKE3 hash of its content; `None` for links and empty folders.
+        hash: Option<[u8; 32]>,
     },
     /// Last, for a file that cannot; the others go on (S4.24, S4.26).
     Error {
@@ -185,7 +187,7 @@ impl Haul {
                 sink.take(ShareEvent::CopyDone { file });
             }
             Step::Moved { file, bytes } => sink.take(ShareEvent::OutboardProgress { file, bytes }),
-            Step::Over { file, .. } => sink.take(ShareEvent::Done { file }),
+            Step::Over { file, hash } => sink.take(ShareEvent::Done { file, hash }),
             Step::Failed { file, name, error } => {
                 sink.take(ShareEvent::Error { file, name, error });
             }
@@ -220,7 +222,7 @@ impl Haul {
                 sink.take(DownloadEvent::TryProvider { file, name, size, provider });
             }
             Step::Moved { file, bytes } => sink.take(DownloadEvent::Progress { file, bytes }),
-            Step::Over { file } => sink.take(DownloadEvent::PartComplete { file }),
+            Step::Over { file, .. } => sink.take(DownloadEvent::PartComplete { file }),
             Step::Failed { file, name, error } => {
                 sink.take(DownloadEvent::Error { file, name, error });
             }
@@ -245,6 +247,7 @@ enum Step<'a> {
     },
     Over {
         file: u64,
+        hash: Option<[u8; 32]>,
     },
     Failed {
         file: u64,
@@ -315,12 +318,16 @@ impl Steps {
             tell(Step::Begun { file, name: from.exact().into_owned(), size });
             Live { meter: Meter::new(), size, told: 0 }
         });
-        if let Outcome::Failed(e) = settled.outcome {
-            tell(Step::Failed { file, name: from.exact().into_owned(), error: e.to_string() });
-        } else {
-            live.advance(file, live.size, tell);
-            tell(Step::Over { file });
-        }
+        let hash = match settled.outcome {
+            Outcome::Failed(e) => {
+                let (name, error) = (from.exact().into_owned(), e.to_string());
+                return tell(Step::Failed { file, name, error });
+            }
+            Outcome::Offered(hash) => hash,
+            _ => None,
+        };
+        live.advance(file, live.size, tell);
+        tell(Step::Over { file, hash });
     }
 }
 
@@ -331,6 +338,48 @@ impl Live {
         if landed > self.told {
             tell(Step::Moved { file, bytes: landed - self.told });
             self.told = landed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S4.15, S4.16: however often a file moves, it is told every 100 ms and at its end, and all of it.
+    #[tokio::test(start_paused = true)]
+    async fn progress_is_told_ten_times_a_second() {
+        const MILLIS: u64 = 1050;
+        let (events, heard) = tokio::sync::mpsc::unbounded_channel();
+        let (meter, started) = (Meter::new(), tokio::time::Instant::now());
+        let moving = Arc::clone(&meter);
+        let file = async move {
+            let started = Event::ItemStarted {
+                item: 0,
+                from: "a".into(),
+                to: "a".into(),
+                size: Some(MILLIS),
+                meter,
+            };
+            events.send(started).unwrap();
+            for _ in 0..MILLIS {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                moving.add_landed(1);
+            }
+            let over = Settled::new("a", "a", Outcome::Offered(Some([7; 32]))).sized(MILLIS);
+            events.send(Event::Settled(Box::new(over))).unwrap();
+        };
+        let mut told = Vec::new();
+        let telling = follow(Some(heard), Steps::default(), |step| match step {
+            Step::Moved { bytes, .. } => told.push((started.elapsed().as_millis(), bytes)),
+            Step::Over { hash, .. } => assert_eq!(hash, Some([7; 32])),
+            _ => {}
+        });
+        futures::join!(telling, file);
+        assert_eq!(told.iter().map(|(_, bytes)| bytes).sum::<u64>(), MILLIS);
+        assert_eq!(told.len(), 11, "{told:?}");
+        for pair in told[..10].windows(2) {
+            assert!((90..=110).contains(&(pair[1].0 - pair[0].0)), "{told:?}");
         }
     }
 }

@@ -28,12 +28,16 @@ impl Haul {
     /// [`Event::Ticket`] brings the ticket, [`Event::Peer`] tells who comes and goes. Names that
     /// collide are found before anything is offered.
     pub async fn share(&self, request: ShareRequest) -> Result<TransferHandle<Shared>> {
-        let (engine, options) = (self.engine.clone(), request.options);
+        let (engine, mut options) = (self.engine.clone(), request.options);
         if request.select.sources == [Location::Stdio] {
+            // Whatever comes, something does: its ticket need not wait for the end of it.
+            options.certain = true;
             return Ok(TransferHandle::start(&self.cancel, |cx| async move {
                 let name = request.stdin_name.unwrap_or_else(|| "stdin".to_owned());
-                let (offer, _kept) = saved(&engine, &cx, name).await?;
-                haul_p2p::share(engine, cx, stream::iter([Ok(offer)]), options).await
+                let folder = tempfile::Builder::new().prefix("haul-send-").tempdir();
+                let folder = folder.map_err(|e| Error::io(Op::Write, "a temporary folder", e))?;
+                let saving = saved(&engine, &cx, folder.path(), name);
+                haul_p2p::share(engine.clone(), cx.clone(), stream::once(saving), options).await
             }));
         }
         let roots = self.roots(&request.select, true).await?;
@@ -89,21 +93,15 @@ fn offer(picked: Picked, sources: &Sources) -> Result<Offer> {
     Ok(Offer { path: pick.to, what })
 }
 
-/// Standard input in a file that goes with the guard.
-async fn saved(
-    engine: &Engine,
-    cx: &JobContext,
-    name: String,
-) -> Result<(Offer, tempfile::TempDir)> {
-    let failed = |e| Error::io(Op::Write, "a temporary folder", e);
-    let folder = tempfile::Builder::new().prefix("haul-send-").tempdir().map_err(failed)?;
-    let path = folder.path().join("stdin");
+/// Standard input in a file in `folder`.
+async fn saved(engine: &Engine, cx: &JobContext, folder: &Path, name: String) -> Result<Offer> {
+    let path = folder.join("stdin");
     let text = "standard input is saved until the share ends";
     cx.events.send(Event::Note { text: text.into() });
     let size = save(engine, cx, &path).await?;
     let source = Arc::new(LocalSource::new(path, engine.pool().clone()));
     let what = What::File { source, size, mode: None, modified: None };
-    Ok((Offer { path: RelPath::new(name), what }, folder))
+    Ok(Offer { path: RelPath::new(name), what })
 }
 
 async fn save(engine: &Engine, cx: &JobContext, path: &Path) -> Result<u64> {

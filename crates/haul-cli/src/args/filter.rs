@@ -4,11 +4,10 @@
 //! they were given in, because the last that matches decides.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 
-use crate::moment::parse_moment;
+use crate::moment::Moment;
 use crate::size::Bytes;
 
 pub(crate) const FILTER: &str = "Which files";
@@ -26,11 +25,11 @@ pub(crate) struct FilterArgs {
     #[arg(long, value_name = "SIZE", help_heading = FILTER)]
     pub(crate) max_size: Option<Bytes>,
     /// Only files changed after this: an age (7d) or a date (2026-01-31, 2026-01-31T12:00:00Z)
-    #[arg(long, value_name = "WHEN", value_parser = parse_moment, help_heading = FILTER)]
-    pub(crate) newer_than: Option<SystemTime>,
+    #[arg(long, value_name = "WHEN", help_heading = FILTER)]
+    pub(crate) newer_than: Option<Moment>,
     /// Only files changed before this
-    #[arg(long, value_name = "WHEN", value_parser = parse_moment, help_heading = FILTER)]
-    pub(crate) older_than: Option<SystemTime>,
+    #[arg(long, value_name = "WHEN", help_heading = FILTER)]
+    pub(crate) older_than: Option<Moment>,
 }
 
 impl FilterArgs {
@@ -38,7 +37,7 @@ impl FilterArgs {
     pub(crate) fn is_empty(&self) -> bool {
         self.rules.0.is_empty()
             && self.min_size.or(self.max_size).is_none()
-            && self.newer_than.or(self.older_than).is_none()
+            && self.newer_than.as_ref().or(self.older_than.as_ref()).is_none()
     }
 }
 

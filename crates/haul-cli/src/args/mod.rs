@@ -19,7 +19,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use filter::{FilterArgs, LinkArgs, Rule};
 pub(crate) use object::ObjectArgs;
-pub(crate) use peers::{NetArgs, ReceiveArgs, SendArgs, TicketKind, parse_relay};
+pub(crate) use peers::{NetArgs, ReceiveArgs, SendArgs, parse_relay};
 pub(crate) use small::{
     AbortArgs, BucketRef, CatArgs, CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs,
     DoctorArgs, DuArgs, LsArgs, Method, ObjectRef, PresignArgs, RunArgs, ServeArgs, UploadsArgs,

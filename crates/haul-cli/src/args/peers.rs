@@ -40,15 +40,19 @@ pub(crate) struct SendArgs {
     /// Draw the ticket as a QR code on stderr, too
     #[arg(long)]
     pub(crate) qr: bool,
-    /// Stop when one receiver has everything: the same as --max-receivers 1
+    /// Stop when one receiver has everything, and end the ticket for good: the same as
+    /// --max-receivers 1
     #[arg(long, conflicts_with = "max_receivers")]
     pub(crate) once: bool,
     /// Stop when N receivers have everything, and serve no more than that
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_receivers: Option<u64>,
-    /// Stop after this time
+    /// Stop after this time, and end the ticket for good
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) expire: Option<Duration>,
+    /// Share nothing: end all tickets of these sources for good, also those that are shared now
+    #[arg(long, conflicts_with_all = ["once", "max_receivers", "expire", "new_ticket", "qr"])]
+    pub(crate) revoke: bool,
     /// A ticket that nobody has had before, and that is not made again
     #[arg(long)]
     pub(crate) new_ticket: bool,

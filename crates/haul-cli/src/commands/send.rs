@@ -13,24 +13,55 @@ use haul::{
 use serde_json::json;
 
 use super::{many, qr};
-use crate::args::{SendArgs, TicketKind};
+use crate::args::SendArgs;
 use crate::exit::{self, Exit};
 use crate::render::{self, Listener, Say};
 use crate::results::{self, Results, Telling, Verb};
 use crate::session::Session;
+use crate::tickets::{self, Book, Subject};
 use crate::{identity, output, settings};
 
 pub(crate) async fn run(args: SendArgs, session: &Session) -> anyhow::Result<Exit> {
     let sources = many::sources(&args.sources, args.files_from.as_deref())?;
     refuse_mixture(&args, &sources)?;
+    if args.revoke {
+        return revoke(&args, &sources, session);
+    }
     let key = key(&args, &sources)?;
-    let again = key.again;
     let haul = session.haul(settings::with_peers(&args.pace, &args.store));
-    let request = request(&args, sources, key)?;
+    let request = request(&args, sources, key.share())?;
     let job = haul.share(request).await?;
     let mut sharing = Sharing::new(&args, session);
-    let result = render::follow_share(&haul, job, session, &mut sharing).await;
+    let result = {
+        let mut following = std::pin::pin!(render::follow_share(&haul, job, session, &mut sharing));
+        tokio::select! {
+            result = &mut following => result,
+            () = key.revoked() => {
+                output::note("haul: stopping: the ticket was revoked");
+                haul.cancel();
+                following.await
+            }
+        }
+    };
+    let again = key.settle(&result);
     sharing.end(result, again)
+}
+
+/// Ends the tickets of these sources.
+fn revoke(args: &SendArgs, sources: &[Location], session: &Session) -> anyhow::Result<Exit> {
+    if sources.contains(&Location::Stdio) {
+        let what = "what comes from a pipe never has the same ticket twice";
+        let e = Error::new(ErrorKind::Invalid, Op::Parse, "--revoke", what);
+        return Err(e.with_hint("stop the haul send that shares it").into());
+    }
+    let identity = identity::load(&identity::path(args.identity.as_deref()))?;
+    Book::of(identity).revoke(&Subject::of(args, sources)?)?;
+    if session.common.json {
+        output::result(&json!({"type": "revoked"}).to_string())?;
+    } else if session.tells() {
+        output::note("haul: the tickets of these sources are over; the next haul send has another");
+    }
+    Ok(Exit::Done)
 }
 
 fn refuse_mixture(args: &SendArgs, sources: &[Location]) -> haul::Result<()> {
@@ -54,29 +85,63 @@ fn refuse_mixture(args: &SendArgs, sources: &[Location]) -> haul::Result<()> {
 }
 
 /// What the ticket comes from.
-struct Key {
-    key: ShareKey,
-    /// Whether the same command has the same key.
-    again: bool,
+enum Key {
+    /// Nobody has it again.
+    New(ShareKey),
+    /// The same command has the same one, until it is over.
+    Kept(tickets::Key),
 }
 
-fn key(args: &SendArgs, sources: &[Location]) -> haul::Result<Key> {
+impl Key {
+    fn share(&self) -> ShareKey {
+        match self {
+            Self::New(key) => key.clone(),
+            Self::Kept(kept) => kept.share.clone(),
+        }
+    }
+
+    /// Waits until it is revoked.
+    async fn revoked(&self) {
+        match self {
+            Self::New(_) => std::future::pending().await,
+            Self::Kept(kept) => kept.revoked().await,
+        }
+    }
+
+    /// The share is over. Whether the same command has the same ticket again.
+    fn settle(&self, result: &haul::Result<Shared>) -> bool {
+        let Self::Kept(kept) = self else { return false };
+        let over = |shared: &Shared| matches!(shared.end, ShareEnd::Enough | ShareEnd::Expired);
+        if !result.as_ref().is_ok_and(over) {
+            return true;
+        }
+        if let Err(e) = kept.end() {
+            output::note(&format!("haul: the ticket is still good for the same command: {e}"));
+        }
+        false
+    }
+}
+
+fn key(args: &SendArgs, sources: &[Location]) -> anyhow::Result<Key> {
     // What comes from a pipe is something else every time, and so is its ticket: whoever had the
     // last one has no right to the next.
     if args.new_ticket || sources.contains(&Location::Stdio) {
-        return Ok(Key { key: ShareKey::random(), again: false });
+        return Ok(Key::New(ShareKey::random()));
     }
     let identity = identity::load(&identity::path(args.identity.as_deref()))?;
-    let format = match args.format {
-        TicketKind::Haul => "haul",
-        TicketKind::Sendme => "sendme",
-    };
-    let name = args.name.as_deref().unwrap_or_default();
-    Ok(Key { key: identity::key(&identity, format, name, sources), again: true })
+    let subject = Subject::of(args, sources)?;
+    Ok(match Book::of(identity).key(&subject, args.expire) {
+        Ok(key) => Key::Kept(key),
+        // A ticket that may be over must not be made again.
+        Err(e) => {
+            output::note(&format!("haul: the ticket is a new one, and is not made again: {e}"));
+            Key::New(ShareKey::random())
+        }
+    })
 }
 
-fn request(args: &SendArgs, sources: Vec<Location>, key: Key) -> anyhow::Result<ShareRequest> {
-    let mut options = ShareOptions::new(key.key);
+fn request(args: &SendArgs, sources: Vec<Location>, key: ShareKey) -> anyhow::Result<ShareRequest> {
+    let mut options = ShareOptions::new(key);
     options.net = settings::net(&args.net);
     options.net.publish = args.publish;
     options.net.congestion = args.congestion.into();

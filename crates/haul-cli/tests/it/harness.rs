@@ -29,7 +29,7 @@ const HANGS: Duration = Duration::from_mins(1);
 pub(crate) struct World {
     pub(crate) server: TestServer,
     dir: TempDir,
-    home: TempDir,
+    pub(crate) home: TempDir,
 }
 
 impl World {

@@ -80,6 +80,53 @@ async fn tickets_come_again_with_the_same_command() {
     assert!(!other.contains(std::fs::read_to_string(world.path("me")).unwrap().trim()));
 }
 
+/// D4: a ticket that ended by itself, or was revoked, is over for good, for new receivers and for the
+/// share that runs with it.
+#[tokio::test]
+async fn tickets_end_for_good() {
+    let world = World::new().await;
+    world.file("d/a", "1");
+    world.file("d/secret.key", "2");
+    let once = async || {
+        let sender = Sender::start(send(&world, &["--once", "d"])).await;
+        let ticket = sender.ticket.clone();
+        receive(&world, &[&ticket, "got"]).run().await.ok();
+        sender.end().await.ok();
+        ticket
+    };
+    let first = once().await;
+    assert_ne!(once().await, first);
+
+    let mut open = Sender::start(send(&world, &["d"])).await;
+    let some = Sender::start(send(&world, &["--exclude", "*.key", "d"])).await;
+    assert_ne!(open.ticket, some.ticket);
+    some.stop().await.ok();
+    let revoked = send(&world, &["--revoke", "--exclude", "*", "d"]).run().await;
+    assert!(revoked.ok().err.contains("are over"), "{revoked}");
+    open.says("the ticket was revoked").await;
+    let before = open.ticket.clone();
+    open.end().await.ok();
+    let again = Sender::start(send(&world, &["d"])).await;
+    assert_ne!(again.ticket, before);
+    again.stop().await.ok();
+    // Records tell nothing of what they are about.
+    let records = world.home.path().join(".local/state/haul/tickets").read_dir().unwrap();
+    for record in records.map(Result::unwrap) {
+        assert_eq!(record.file_name().len(), 32);
+        let text = std::fs::read_to_string(record.path()).unwrap();
+        assert!(text.bytes().all(|b| b.is_ascii_digit() || b == b' ' || b == b'\n'), "{text}");
+    }
+}
+
+/// D18: the ticket for a pipe is there before its end.
+#[tokio::test]
+async fn the_ticket_for_a_pipe_does_not_wait_for_it() {
+    let world = World::new().await;
+    let sender = Sender::start(send(&world, &["-"]).open_input()).await;
+    assert!(sender.ticket.starts_with("haul"), "{}", sender.ticket);
+    sender.stop().await.ended(130);
+}
+
 /// `tar c x | haul send - | haul receive T - | tar x`: a pipe from machine to machine. X4.4, S4.22:
 /// with --quiet there is the result and nothing else.
 #[tokio::test]

@@ -92,10 +92,44 @@ async fn nothing_to_share() {
     let done = send(&world, &["none"]).run().await;
     done.ended(4);
     assert!(done.err.contains("cannot open none: no such file or folder\n"), "{done}");
+    // D22: nobody is given a ticket for it.
+    assert_eq!(done.out(), "", "{done}");
     world.file("t/a", "1");
     let done = send(&world, &["--exclude", "*", "t"]).run().await;
     assert_ne!(done.code, 0, "{done}");
     assert!(done.err.contains("there is nothing to share"), "{done}");
+    assert_eq!(done.out(), "", "{done}");
+}
+
+/// U4.1: things of the same name from several places would be one at the receiver: that is said before
+/// anybody has a ticket.
+#[tokio::test]
+async fn same_names_from_several_places() {
+    let world = World::new().await;
+    for path in ["a/x", "b/x", "c/d/y", "e/d/y", "e/d/z"] {
+        world.file(path, path);
+    }
+    for (args, one, other) in [
+        (&["a/x", "b/x"][..], "a/x", "b/x"),
+        (&["c/d", "e/d"], "c/d/y", "e/d/y"),
+        (&["a/", "b/"], "a/x", "b/x"),
+    ] {
+        let done = send(&world, args).run().await;
+        assert_ne!(done.code, 0, "{done}");
+        assert_eq!(done.out(), "", "{done}");
+        assert!(done.err.contains(one) && done.err.contains(other), "{done}");
+    }
+}
+
+/// D4: what is revoked is nothing to share.
+#[tokio::test]
+async fn what_cannot_be_revoked() {
+    let world = World::new().await;
+    world.file("a", "1");
+    let run = send(&world, &["--revoke", "-"]).input("x");
+    run.run().await.failed(2, "*never has the same ticket twice*haul send that shares it*");
+    let done = send(&world, &["--revoke", "--once", "a"]).run().await;
+    done.ended(2);
 }
 
 /// A relay of the settings is no contradiction to --no-relay.

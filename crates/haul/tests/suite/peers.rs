@@ -1,12 +1,12 @@
 //! Sharing and downloading through the facade: events for programs, stores at either end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use haul::{
-    DownloadEvent, Haul, Location, Net, Options, Outcome, ReceiveOptions, ReceiveRequest, Relay,
-    ShareEvent, ShareKey, ShareOptions, Sharing,
+    Channel, DownloadEvent, Haul, Location, Net, Options, Outcome, ReceiveOptions, ReceiveRequest,
+    Relay, ShareEvent, ShareKey, ShareOptions, Sharing,
 };
 
 /// The loopback and nothing else.
@@ -86,7 +86,10 @@ async fn every_file_is_told_from_beginning_to_end() {
                 assert!(*bytes > 0 && *over == 0);
                 *moved += bytes;
             }
-            ShareEvent::Done { file } => told.get_mut(file).unwrap().2 += 1,
+            ShareEvent::Done { file, hash } => {
+                assert!(hash.is_some());
+                told.get_mut(file).unwrap().2 += 1;
+            }
             ShareEvent::CopyDone { file } => assert!(told.contains_key(file)),
             other => panic!("{other:?}"),
         }
@@ -112,6 +115,38 @@ async fn every_file_is_told_from_beginning_to_end() {
     }
     assert_eq!(told.len(), 152);
     assert!(told.values().all(|(size, moved, over)| size == moved && *over == 1), "{told:?}");
+}
+
+/// S4.19: a channel is a sink, as the plan has it, and one that nobody reads any more holds up nothing.
+/// S4.8: the last of a file is its hash.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_hears_of_every_file() {
+    let from = tempfile::tempdir().unwrap();
+    files(from.path());
+    let haul = Haul::new(Options::default());
+    for reads in [true, false] {
+        let (sink, mut events) = tokio::sync::mpsc::unbounded_channel::<ShareEvent>();
+        let paths = vec![from.path().to_owned()];
+        let sharing = haul.share_files_parallel(Channel(sink), paths, sharing()).await.unwrap();
+        if reads {
+            let (mut names, mut hashes) = (BTreeMap::new(), BTreeMap::new());
+            while hashes.len() < 152 {
+                match events.recv().await.unwrap() {
+                    ShareEvent::Size { file, name, .. } => drop(names.insert(file, name)),
+                    ShareEvent::Done { file, hash } => drop(hashes.insert(file, hash.unwrap())),
+                    _ => {}
+                }
+            }
+            let nothing = names.iter().find(|(_, name)| name.ends_with("/empty")).unwrap().0;
+            assert_eq!(hashes[nothing][..4], [0xaf, 0x13, 0x49, 0xb9]);
+            // Two are empty.
+            assert_eq!(hashes.into_values().collect::<BTreeSet<_>>().len(), 151);
+        } else {
+            drop(events);
+        }
+        sharing.stop();
+        sharing.ended().await.unwrap();
+    }
 }
 
 /// S4.24, S4.25, S4.26, X4.1: what fails is told as failed, on both sides, and the rest arrives.
