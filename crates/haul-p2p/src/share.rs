@@ -6,7 +6,7 @@
 //! it must never end the share.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::{FusedFuture as _, FutureExt as _};
@@ -20,7 +20,6 @@ use iroh_blobs::BlobFormat;
 use iroh_blobs::format::collection::Collection;
 use iroh_blobs::hashseq::HashSeq;
 use iroh_blobs::ticket::BlobTicket;
-use tokio::sync::Notify;
 
 use crate::content::Content;
 use crate::deadline::Deadline;
@@ -236,6 +235,33 @@ where
     result
 }
 
+/// When the ticket is told: once it is known, and there is something to ask for.
+#[derive(Debug, Default)]
+struct Telling(Mutex<(Option<Ticket>, bool)>);
+
+impl Telling {
+    fn lock(&self) -> MutexGuard<'_, (Option<Ticket>, bool)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is something. The ticket, if it waited for that.
+    fn found(&self) -> Option<Ticket> {
+        let mut state = self.lock();
+        state.1 = true;
+        state.0.take()
+    }
+
+    /// The ticket, if it need not wait.
+    fn known(&self, ticket: Ticket) -> Option<Ticket> {
+        let mut state = self.lock();
+        if state.1 {
+            return Some(ticket);
+        }
+        state.0 = Some(ticket);
+        None
+    }
+}
+
 struct Share {
     engine: Engine,
     cx: JobContext,
@@ -290,9 +316,9 @@ impl Share {
     /// Hashes and lists everything, and tells the ticket.
     async fn offer<S: Stream<Item = Result<Offer>> + Send>(&self, offers: S) -> Result<Summary> {
         let early = self.options.format == Format::Haul;
-        let something = Notify::new();
+        let telling = Telling::default();
         if self.options.certain {
-            something.notify_one();
+            self.announce(telling.found());
         }
         let announcing = async {
             if !early {
@@ -303,14 +329,13 @@ impl Share {
                 // The other side hears of the end by itself, and puts its things away.
                 Err(cancelled) => return Ok(Err(cancelled)),
             };
-            // Nobody is to ask for what is not there.
-            something.notified().await;
             let (secret, published) = (self.options.key.secret(), self.options.net.publish);
-            self.announce(&Ticket::Share(ShareTicket { addr, secret, published }));
+            let ticket = Ticket::Share(ShareTicket { addr, secret, published });
+            self.announce(telling.known(ticket));
             Ok(Ok(()))
         };
         let importing = async {
-            self.import(offers, &something).await?;
+            self.import(offers, &telling).await?;
             let mut items = self.cx.tally.snapshot();
             items.elapsed = self.started.elapsed(); // a relay may take longer
             items.retried = self.cx.meter.snapshot().retried;
@@ -321,12 +346,13 @@ impl Share {
             Ok(items)
         };
         // What goes wrong on one side is told at once, whatever the other waits for.
-        let (items, told) = futures::try_join!(importing, announcing)?;
+        // Where there is no relay to wait for, the ticket comes before everything else.
+        let (told, items) = futures::try_join!(announcing, importing)?;
         told?;
         if !early {
             let hash = self.collect().await?;
             let ticket = BlobTicket::new(self.address().await?, hash.into(), BlobFormat::HashSeq);
-            self.announce(&Ticket::Content(ticket));
+            self.announce(Some(Ticket::Content(ticket)));
         }
         self.host.shelf.complete();
         self.cx.events.send(Event::AllOffered(items));
@@ -347,19 +373,21 @@ impl Share {
         Ok(addr)
     }
 
-    fn announce(&self, ticket: &Ticket) {
-        self.cx.events.send(Event::Ticket(Link(ticket.to_string())));
+    fn announce(&self, ticket: Option<Ticket>) {
+        if let Some(ticket) = ticket {
+            self.cx.events.send(Event::Ticket(Link(ticket.to_string())));
+        }
     }
 
     /// Hashes and lists what is offered, and says when there is something.
     async fn import<S: Stream<Item = Result<Offer>> + Send>(
         &self,
         offers: S,
-        something: &Notify,
+        telling: &Telling,
     ) -> Result<()> {
         let items = offers.map(|offer| {
             if offer.is_ok() {
-                something.notify_one();
+                self.announce(telling.found());
             }
             let size = match &offer {
                 Ok(Offer { what: What::File { size, .. }, .. }) => *size,

@@ -98,7 +98,8 @@ async fn tickets_end_for_good() {
     assert_ne!(once().await, first);
 
     let mut open = Sender::start(send(&world, &["d"])).await;
-    let some = Sender::start(send(&world, &["--exclude", "*.key", "d"])).await;
+    let mut some = Sender::start(send(&world, &["--exclude", "*.key", "d"])).await;
+    some.says("sharing").await;
     assert_ne!(open.ticket, some.ticket);
     some.stop().await.ok();
     let revoked = send(&world, &["--revoke", "--exclude", "*", "d"]).run().await;
@@ -106,7 +107,8 @@ async fn tickets_end_for_good() {
     open.says("the ticket was revoked").await;
     let before = open.ticket.clone();
     open.end().await.ok();
-    let again = Sender::start(send(&world, &["d"])).await;
+    let mut again = Sender::start(send(&world, &["d"])).await;
+    again.says("sharing").await;
     assert_ne!(again.ticket, before);
     again.stop().await.ok();
     // Records tell nothing of what they are about.

@@ -109,6 +109,7 @@ async fn json_is_as_documented() {
         ("uploads abort --older-than 0s s3://backup", 0),
         ("config show", 0),
         ("doctor", 0),
+        ("send --revoke photos", 0),
         ("run lines", 0),
     ] {
         let done = place.world.haul(args.split(' ').chain(["--json"])).run().await;
