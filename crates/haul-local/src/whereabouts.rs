@@ -19,6 +19,8 @@ pub struct Whereabouts {
     chain: Vec<(u64, u64)>,
     /// The names below it that do not exist.
     rest: Vec<OsString>,
+    /// The path without links, as this machine calls it.
+    path: PathBuf,
     /// The path within its file system, and which one that is: folders that are mounted elsewhere
     /// hide what they are in.
     within: Option<(String, PathBuf)>,
@@ -42,7 +44,21 @@ impl Whereabouts {
         if let Some((_, path)) = &mut within {
             path.extend(&rest);
         }
-        Self { chain, rest, within }
+        let mut path = there;
+        path.extend(&rest);
+        Self { chain, rest, path, within }
+    }
+
+    /// The path from `other` down to this, where `other` holds it and is not the same.
+    pub fn below(&self, other: &Self) -> Option<PathBuf> {
+        let within = |top: &Path, path: &Path| {
+            let rest = path.strip_prefix(top).ok()?;
+            (!rest.as_os_str().is_empty()).then(|| rest.to_owned())
+        };
+        within(&other.path, &self.path).or_else(|| match (&self.within, &other.within) {
+            (Some((a, path)), Some((b, top))) if a == b => within(top, path),
+            _ => None,
+        })
     }
 
     /// Whether both lead to the same.
@@ -175,6 +191,9 @@ mod tests {
         for inside in ["a", "a/b", "a/new/deep", "link", "link/new"] {
             assert!(at(root.join("a")).holds(&at(root.join(inside))), "{inside}");
         }
+        let below = |path: &str| at(root.join(path)).below(&at(root.join("a")));
+        assert_eq!(below("link/new"), Some("b/new".into()));
+        assert_eq!((below("a"), below("ab")), (None, None));
         for outside in ["", "ab", "ab/new", "new"] {
             assert!(!at(root.join("a")).holds(&at(root.join(outside))), "{outside}");
         }

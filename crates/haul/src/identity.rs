@@ -5,7 +5,7 @@
 //! depend on the options that it was typed with.
 
 use haul_core::handle::JobContext;
-use haul_core::{Attributes, Entry, Error, ErrorKind, Location, Op, Result};
+use haul_core::{Attributes, Entry, Error, ErrorKind, Location, Op, RelPath, Result};
 use haul_local::Whereabouts;
 use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister, StoreId};
 
@@ -70,6 +70,22 @@ impl PlaceId {
             _ => (false, false, false),
         };
         Relation::of(same, holds, held)
+    }
+}
+
+impl PlaceId {
+    /// The path from `dest` down to this, its source, where the source is inside of it.
+    pub(crate) fn below(&self, dest: &Self) -> Option<RelPath> {
+        match (self, dest) {
+            (Self::Disk(from), Self::Disk(to)) => from.below(to).map(RelPath::new),
+            (Self::Store(from), Self::Store(to)) if from.store == to.store && to.holds(from) => {
+                let top = to.key.trim_end_matches('/');
+                let rest = from.key.trim_end_matches('/').strip_prefix(top)?;
+                let rest = rest.trim_start_matches('/');
+                (!rest.is_empty()).then(|| RelPath::new(rest))
+            }
+            _ => None,
+        }
     }
 }
 

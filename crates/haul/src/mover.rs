@@ -4,15 +4,14 @@
 //! that the store copies by itself. Shared by cp, mv, sync and publish, so that a file moves alike
 //! whatever asked for it.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_core::handle::JobContext;
 use haul_core::{
     Attributes, Change, Engine, EntryKind, Error, ErrorKind, Foreign, Job, Op, Outcome, Proof,
-    Report, Result, Settled, Skip, Source, Target,
+    RelPath, Report, Result, Settled, Skip, Source, Target,
 };
 use haul_local::{Durability, LocalTarget};
 use haul_s3::{CopySpec, ObjectId, S3Client, S3Source, S3Target};
@@ -39,6 +38,8 @@ pub(crate) struct Shared {
     /// Whether it is the same store in truth, however each side was told to reach it: then a key is
     /// the same object on both.
     pub(crate) one_store: bool,
+    /// Where below the destination the sources are: nothing may be moved over what is moved itself.
+    pub(crate) sources_inside: Vec<RelPath>,
     /// Folders that are moved with all that is in them.
     pub(crate) leaves: Vec<PathBuf>,
     /// Whether anything came to its place without a transfer that would have flushed it.
@@ -94,7 +95,18 @@ impl Mover {
     /// What is its own destination has nowhere to go to: at the end of every road, because patterns
     /// and lists lead there as well as trees do.
     async fn refuse_itself(&self, pick: &Pick) -> Result<()> {
-        let Shared { to, how, .. } = &*self.0;
+        let Shared { to, how, sources_inside, .. } = &*self.0;
+        let path = Path::new(pick.to.as_os_str());
+        let among = |source: &RelPath| {
+            let source = Path::new(source.as_os_str());
+            path != source && path.starts_with(source)
+        };
+        let file = pick.entry.kind != EntryKind::Folder;
+        if how.remove_source && file && sources_inside.iter().any(among) {
+            let what = "its destination is inside of what is moved";
+            return Err(Error::new(ErrorKind::Invalid, Op::Move, &pick.from, what)
+                .with_hint("move it by itself, before or after the others"));
+        }
         let (same, in_place, thing) = match (&pick.from, to) {
             (Origin::Object(from), Place::Store { .. }) => {
                 let Ok(object) = to.object(&pick.to) else { return Ok(()) };

@@ -76,6 +76,18 @@ impl Kind {
         }
     }
 
+    /// The folder or prefix that all of it is in, where there is one.
+    pub(crate) fn top(&self) -> Option<Location> {
+        match self {
+            Self::DiskPattern(path, _) => Some(Location::Local(path.clone())),
+            Self::KeyPattern(bucket, pattern) => {
+                let key = pattern.parent().to_owned();
+                Some(Location::S3 { bucket: bucket.clone(), key })
+            }
+            _ => self.tree(),
+        }
+    }
+
     /// The folder or prefix that all of it is, if it is one.
     pub(crate) fn tree(&self) -> Option<Location> {
         match self {

@@ -17,7 +17,7 @@ use haul_core::{
 };
 use haul_local::{DestinationRoot, Durability, FsyncPolicy, Symlinks};
 
-use crate::identity::{Relation, onto_itself};
+use crate::identity::{Relation, Side, onto_itself};
 use crate::mover::{How, Mover, Shared};
 use crate::picks::{Pick, Picked, Rules, picks, refuse_collisions};
 use crate::place::Place;
@@ -49,7 +49,7 @@ impl Haul {
         }
         let roots = self.roots(&request.select, goes_into(&request)).await?;
         let (to, rename) = destination(&request, &roots)?;
-        self.refuse_overlap(&request, &roots, &to).await?;
+        let sources = self.refuse_overlap(&request, &roots, &to).await?;
         let how = How {
             attributes: request.attributes.clone(),
             overwrite: request.overwrite,
@@ -67,6 +67,7 @@ impl Haul {
         let dedupe = self.dedupe(request.dedupe.as_deref(), &place);
         let mut shared = self.shared(&rules, place, how, dedupe);
         shared.leaves = moved_folders(&roots, &shared.how);
+        shared.sources_inside = sources;
         let (engine, jobs) = (self.engine.clone(), self.jobs(request.jobs, disk));
         Ok(TransferHandle::start(&self.cancel, |cx| async move {
             let started = Instant::now();
@@ -87,13 +88,14 @@ impl Haul {
     }
 
     /// A tree that is copied into itself would never end, and one that is moved onto itself would be
-    /// gone.
+    /// gone. Returns where below the destination sources are.
     async fn refuse_overlap(
         &self,
         request: &TreeRequest,
         roots: &[Root],
         to: &Location,
-    ) -> Result<()> {
+    ) -> Result<Vec<RelPath>> {
+        let mut inside = Vec::new();
         let op = if request.remove_source { Op::Move } else { Op::Copy };
         // Objects that get other attributes where they are.
         let in_place = !request.remove_source
@@ -101,6 +103,10 @@ impl Haul {
             && !self.options.two_endpoints()
             && request.attributes != Attributes::default();
         for root in roots {
+            if let Some(top) = root.kind.top() {
+                let source = self.place_id(&top, Side::Source).await?;
+                inside.extend(source.below(&self.place_id(to, Side::Dest).await?));
+            }
             let Some(from) = root.kind.tree() else { continue };
             match self.relation(&from, &below(to, &root.base)).await? {
                 Relation::Apart | Relation::SourceInside => {}
@@ -112,7 +118,7 @@ impl Haul {
                 }
             }
         }
-        Ok(())
+        Ok(inside)
     }
 
     /// The place that a location names, not opened yet.
@@ -146,6 +152,7 @@ impl Haul {
             same_store,
             one_store,
             leaves: Vec::new(),
+            sources_inside: Vec::new(),
             placed: AtomicBool::new(false),
             how,
             dedupe,

@@ -88,6 +88,31 @@ async fn options_do_not_make_another_store() {
     assert_eq!(kit.keys(), ["p/a", "p/q/b"]);
 }
 
+/// A move up over its own sources: what would replace something that is moved itself stays where it
+/// is, and nothing is lost whichever goes first.
+#[tokio::test]
+async fn nothing_is_moved_over_what_is_moved_itself() {
+    let kit = Kit::new().await;
+    for (key, content) in [("p/q/x", "one"), ("p/q/q/x", "two"), ("p/q/q/q/x", "three")] {
+        kit.put(key, content.as_bytes());
+        kit.write(key, content.as_bytes());
+    }
+    for dry_run in [true, false] {
+        for (from, to) in [(s3("p/q/"), s3("p/")), (kit.local("p/q/"), kit.local("p/"))] {
+            let many = kit.copy_tree(with(moving(from, to), |r| r.dry_run = dry_run)).await;
+            assert_eq!(many.summary().failed, 2, "{dry_run}: {:?}", many.items);
+            let said = &many.failures()[0];
+            assert!(said.contains("inside of what is moved"), "{said}");
+        }
+    }
+    let want = [("p/q/q/q/x", "three"), ("p/q/q/x", "two"), ("p/x", "one")];
+    for (name, content) in want {
+        assert_eq!(kit.bytes(name), content.as_bytes(), "{name}");
+        assert_eq!(std::fs::read(kit.path(name)).unwrap(), content.as_bytes(), "{name}");
+    }
+    assert!(!kit.keys().contains(&"p/q/x".to_owned()) && !kit.path("p/q/x").exists());
+}
+
 /// F.5: a store under a name that nothing here can tell to be the same shows what it has.
 #[tokio::test]
 async fn stores_that_show_the_same_are_one() {
