@@ -69,7 +69,7 @@ pub(crate) fn engine(transfer: &TransferArgs, requests: usize, options: &mut Opt
 
 fn pace(pace: &PaceArgs, options: &mut Options) {
     options.engine.memory = pace.memory.0;
-    options.engine.retry = RetryPolicy::with_tries(pace.retries.saturating_add(1));
+    options.engine.retry = RetryPolicy::asked_for(pace.retries.saturating_add(1));
     options.engine.stall = pace.timeout;
     options.engine.throttle = pace.limit_rate.map(|r| Throttle::new(r.0));
 }

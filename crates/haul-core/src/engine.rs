@@ -18,8 +18,11 @@ use crate::retry::{Backoff, FORGIVE_AFTER, RetryPolicy};
 use crate::throttle::Throttle;
 use crate::workers::Crew;
 
-/// How long cleaning up after a failure may take, so that Ctrl-C never hangs.
+/// How long cleaning up may take after Ctrl-C, which must never hang.
 const ABORT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long it may take when nobody waits at the keyboard: parts that stay cost money.
+const CLEANING: Duration = Duration::from_mins(1);
 
 /// The settings that all transfers of an [`Engine`] share.
 #[derive(Debug, Clone)]
@@ -178,9 +181,12 @@ impl Engine {
         backoff: &mut Backoff,
         failed: Error,
     ) -> Result<()> {
-        let (e, attempt, wait) = backoff.after(failed)?;
-        cx.meter.add_retry();
-        cx.events.send(Event::Retrying { error: e.to_string(), attempt, wait });
+        let (e, attempt, wait) = backoff.after(failed, cx.at_stake())?;
+        // The right region is known by now: the next try is the first that counts.
+        if e.kind() != ErrorKind::WrongRegion {
+            cx.meter.add_retry();
+            cx.events.send(Event::Retrying { error: e.to_string(), attempt, wait });
+        }
         tokio::time::sleep(wait).await;
         Ok(())
     }
@@ -190,21 +196,19 @@ impl Engine {
         &self,
         policy: RetryPolicy,
         cx: &JobContext,
-        attempt: F,
+        mut attempt: F,
     ) -> Result<T>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        let tell = |e: &Error, attempt, wait| {
-            // The right region is known by now: the next try is the first that counts.
-            if e.kind() == ErrorKind::WrongRegion {
-                return;
+        let mut backoff = policy.start();
+        loop {
+            match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(failed) => self.wait_to_retry(cx, &mut backoff, failed).await?,
             }
-            cx.meter.add_retry();
-            cx.events.send(Event::Retrying { error: e.to_string(), attempt, wait });
-        };
-        policy.run(attempt, tell).await
+        }
     }
 
     /// Begins something that must not be dropped half-way, because it might stay in the store: when
@@ -223,30 +227,123 @@ impl Engine {
         D: Fn(T) -> DFut,
         DFut: Future<Output = Result<()>>,
     {
-        let policy = self.options.retry.first_contact();
+        let policy = self.options.retry;
         let mut beginning = Box::pin(self.retrying_to_the_end(policy, cx, begin));
         if let Some(begun) = cx.cancel.run_until_cancelled(&mut beginning).await {
             return begun;
         }
-        if let Ok(Ok(begun)) = tokio::time::timeout(ABORT_DEADLINE, beginning).await {
-            let left = Leftover { location: location.to_owned(), id: None };
-            self.clean_up(cx, &left, || discard(begun.clone())).await;
+        let left = Leftover { location: location.to_owned(), id: None };
+        match tokio::time::timeout(ABORT_DEADLINE, beginning).await {
+            Ok(Ok(late)) => self.clean_up(cx, &left, || discard(late.clone())).await,
+            Ok(Err(_)) => {}
+            Err(_) => tracing::warn!(
+                "it was being begun when it was interrupted; {left} may be left behind"
+            ),
         }
         Err(Error::cancelled(Op::Begin, location))
     }
 
-    /// Discards what a failed job left, by the retry policy, for 5 s at most. A failure to clean up
-    /// is a warning: the job's own error matters more.
+    /// Discards what a failed job left, by the retry policy: for a minute at most, and no longer than 5 s
+    /// from the moment when the job is cancelled. A failure to clean up is a warning: the job's own
+    /// error matters more.
     pub async fn clean_up<F, Fut>(&self, cx: &JobContext, left: &Leftover, attempt: F)
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<()>>,
     {
         let cleaning = Box::pin(self.retrying_to_the_end(self.options.retry, cx, attempt));
-        match tokio::time::timeout(ABORT_DEADLINE, cleaning).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::warn!("{e}; {left} may be left behind"),
-            Err(_) => tracing::warn!("cleaning up took too long; {left} may be left behind"),
+        let out_of_time = async {
+            let unhurried = tokio::time::sleep(CLEANING);
+            if cx.cancel.run_until_cancelled(unhurried).await.is_none() {
+                tokio::time::sleep(ABORT_DEADLINE).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            cleaned = cleaning => match cleaned {
+                Ok(()) => {}
+                Err(e) => tracing::warn!("{e}; {left} may be left behind"),
+            },
+            () = out_of_time => {
+                tracing::warn!("cleaning up took too long; {left} may be left behind");
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Retry;
+    use std::cell::Cell;
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+
+    fn left() -> Leftover {
+        Leftover { location: "s3://b/k".into(), id: Some("u".into()) }
+    }
+
+    /// A.17: what is left in a store costs money: nobody is in a hurry who has not been interrupted.
+    #[tokio::test(start_paused = true)]
+    async fn cleaning_up_takes_its_time_unless_it_is_interrupted() {
+        let engine = Engine::new(EngineOptions::default());
+        for (interrupted_after, cleaned) in [(None, true), (Some(0), false), (Some(26), true)] {
+            let cx = JobContext::unwatched(CancellationToken::new());
+            let done = Cell::new(false);
+            let left = left();
+            let cleaning = engine.clean_up(&cx, &left, || async {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                done.set(true);
+                Ok(())
+            });
+            let interrupting = async {
+                if let Some(after) = interrupted_after {
+                    tokio::time::sleep(Duration::from_secs(after)).await;
+                    cx.cancel.cancel();
+                }
+            };
+            let start = Instant::now();
+            futures::join!(cleaning, interrupting);
+            assert_eq!(done.get(), cleaned, "{interrupted_after:?}");
+            let most = if cleaned { 30 } else { 5 };
+            assert_eq!(start.elapsed().as_secs(), most, "{interrupted_after:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cleaning_up_does_not_go_on_for_ever() {
+        let engine = Engine::new(EngineOptions::default());
+        let cx = JobContext::unwatched(CancellationToken::new());
+        let start = Instant::now();
+        engine.clean_up(&cx, &left(), std::future::pending).await;
+        assert_eq!(start.elapsed(), CLEANING);
+    }
+
+    async fn away_for(seconds: u64, kind: ErrorKind, landed: u64) -> Result<Duration> {
+        let engine = Engine::new(EngineOptions::default());
+        let cx = JobContext::unwatched(CancellationToken::new());
+        cx.meter.add_landed(landed);
+        let start = Instant::now();
+        let attempt = || async {
+            if start.elapsed() >= Duration::from_secs(seconds) {
+                return Ok(start.elapsed());
+            }
+            let e = Error::new(kind, Op::Write, "s3://b/k", "away");
+            Err(e.with_retry(Retry::Backoff))
+        };
+        engine.retrying(engine.options().retry, &cx, "s3://b/k", attempt).await
+    }
+
+    /// A.20: a store that is away for a minute does not cost the parts that it has; G.6: nor a small
+    /// file, where the store is known to be there.
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_of_a_minute_is_survived() {
+        for kind in [ErrorKind::Connect, ErrorKind::Server, ErrorKind::Throttled] {
+            assert!(away_for(60, kind, 8 << 20).await.is_ok(), "{kind:?}");
+        }
+        assert!(away_for(60, ErrorKind::Connect, 0).await.is_ok());
+        // Nothing is lost by giving up, and the store does answer.
+        assert!(away_for(60, ErrorKind::Server, 0).await.is_err());
+        assert!(away_for(600, ErrorKind::Connect, 8 << 20).await.is_err());
     }
 }

@@ -60,6 +60,8 @@ pub enum ErrorKind {
 pub enum Retry {
     /// It cannot.
     Never,
+    /// For a few seconds: nobody was ever heard there, and perhaps the name is wrong.
+    Briefly,
     /// After the usual back-off.
     Backoff,
     /// After this long, because the server said so (`Retry-After`).

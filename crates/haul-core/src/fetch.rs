@@ -196,7 +196,9 @@ impl FetchReader {
                 }
                 Err(e) => {
                     self.body = None; // gives the gate back before the wait
-                    let (e, attempt, wait) = self.backoff.after(e)?;
+                    let at_stake =
+                        self.at > self.range.start || self.inner.meter.snapshot().landed > 0;
+                    let (e, attempt, wait) = self.backoff.after(e, at_stake)?;
                     self.inner.meter.add_retry();
                     let error = e.to_string();
                     self.inner.events.send(Event::Retrying { error, attempt, wait });
@@ -222,13 +224,14 @@ impl FetchReader {
             self.body = if let Some(body) = begun.filter(|_| whole) {
                 Some((body, None))
             } else {
-                let permit = gate::enter(self.inner.limits.gate.as_ref()).await;
-                let opened = timed(stall, self.inner.source.read_at(rest)).await;
-                let opened = opened.map_err(|limit| self.stalled(limit)).flatten();
-                if let Some(gate) = &self.inner.limits.gate {
-                    gate.heed(&opened);
-                }
-                Some((opened?, permit))
+                let inner = Arc::clone(&self.inner);
+                let opening = async move {
+                    let opened = timed(stall, inner.source.read_at(rest)).await;
+                    let stalled =
+                        |limit| stall::stalled(Op::Read, &inner.source.meta().location, limit);
+                    opened.map_err(stalled).flatten()
+                };
+                Some(gate::pass_keeping(self.inner.limits.gate.as_ref(), opening).await?)
             };
         }
         let Some((body, _)) = &mut self.body else {

@@ -1,6 +1,7 @@
 //! A running job, as its caller sees it.
 //!
-//! Owns the job's task: awaiting the handle gives the result, dropping it leaves no task behind.
+//! Owns the job's task: awaiting the handle gives the result, dropping it leaves no task behind. A
+//! caller that awaits it without having taken its events gets none: they are dropped on the way.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -60,6 +61,11 @@ impl JobContext {
         Self { meter, item, started: Arc::default(), ..self.clone() }
     }
 
+    /// Whether giving up would throw away bytes that were moved.
+    pub fn at_stake(&self) -> bool {
+        self.meter.snapshot().landed > 0
+    }
+
     /// Says that the item begins, once: a detour is the same item.
     pub fn started(&self, from: impl Into<Foreign>, to: impl Into<Foreign>, size: Option<u64>) {
         if !self.started.swap(true, Ordering::Relaxed) {
@@ -71,7 +77,8 @@ impl JobContext {
 }
 
 /// A running job: a future of its result, a source of [`Event`]s, a [`Meter`] and a [`Tally`] to
-/// poll.
+/// poll. Dropping it ends the job where it is: an upload in parts then stays in the store, unfinished.
+/// Whoever wants it discarded calls [`TransferHandle::cancel`] and awaits the handle.
 #[derive(Debug)]
 pub struct TransferHandle<T = Report> {
     task: JoinHandle<Result<T>>,
@@ -142,6 +149,14 @@ impl<T> Future for TransferHandle<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Events that nobody wants hold the job up no longer: items are bounded by what is unread.
+        while let Some(events) = &mut self.events {
+            match events.poll_recv(cx) {
+                Poll::Ready(Some(_unread)) => {}
+                Poll::Ready(None) => self.events = None,
+                Poll::Pending => break,
+            }
+        }
         Poll::Ready(ready!(Pin::new(&mut self.task).poll(cx)).unwrap_or_else(|e| {
             Err(Error::new(ErrorKind::Io, Op::Write, "the job", "it crashed").with_source(e))
         }))
@@ -151,5 +166,41 @@ impl<T> Future for TransferHandle<T> {
 impl<T> Drop for TransferHandle<T> {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::many::Item;
+    use crate::outcome::{Outcome, Settled};
+    use crate::{Engine, EngineOptions};
+
+    /// A.14: an embedder that awaits a job of many without a look at its events gets its end, however
+    /// many items there are.
+    #[tokio::test]
+    async fn a_handle_that_is_awaited_without_its_events_ends() {
+        let job = |cx: JobContext| async move {
+            let engine = Engine::new(EngineOptions::default());
+            let items = futures::stream::iter((0..10_000_u64).map(|i| Item::one(0, i)));
+            let done = |_, _| async { vec![Settled::new("", "", Outcome::Removed)] };
+            engine.many(4, &cx, items, done).await?;
+            Ok(cx.tally.snapshot().removed)
+        };
+        let handle = TransferHandle::start(&CancellationToken::new(), job);
+        let hang = std::time::Duration::from_mins(1);
+        assert_eq!(tokio::time::timeout(hang, handle).await.unwrap().unwrap(), 10_000);
+    }
+
+    /// Events that were taken are the caller's, and still hold the job up.
+    #[tokio::test]
+    async fn taken_events_are_not_dropped() {
+        let mut handle = TransferHandle::start(&CancellationToken::new(), |cx| async move {
+            cx.events.send(Event::Note { text: "hello".into() });
+            Ok(())
+        });
+        let mut events = handle.take_events().unwrap();
+        handle.await.unwrap();
+        assert!(matches!(events.recv().await, Some(Event::Note { .. })));
     }
 }

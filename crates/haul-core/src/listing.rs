@@ -28,7 +28,7 @@ impl Engine {
         let (engine, cx) = (self.clone(), cx.clone());
         let location = lister.location();
         let task = tokio::spawn(async move {
-            let policy = engine.options().retry.first_contact();
+            let policy = engine.options().retry;
             loop {
                 let page = next_page(&engine, policy, &cx, &location, &mut *lister).await;
                 let last = !matches!(page, Ok(Some(_)));

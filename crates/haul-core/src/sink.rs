@@ -14,13 +14,13 @@ use crate::error::{Error, ErrorKind, Op, Result, Retry};
 use crate::fetch::Fetcher;
 use crate::gate;
 use crate::handle::JobContext;
+use crate::ledger::{Landed, Ledger};
 use crate::limits::{Order, TargetLimits};
 use crate::meter::ChunkMeter;
 use crate::parts::intake::Intake;
 use crate::payload::{Payload, Tracker};
 use crate::pool::SLICE;
 use crate::range::ChunkSpec;
-use crate::retry::RetryPolicy;
 use crate::sequencer::Sequencer;
 use crate::stall::{self, Pulse};
 use crate::target::{Receipt, Upload};
@@ -90,10 +90,10 @@ struct SinkInner {
     to: String,
     limits: TargetLimits,
     costs: Costs,
-    retry: RetryPolicy,
     /// Whether bytes count when they leave, because they did not when they came.
     counts_wire: bool,
     turns: Option<Sequencer>,
+    ledger: Ledger,
 }
 
 /// What a sink is made of.
@@ -103,24 +103,22 @@ pub(crate) struct SinkParts {
     pub(crate) fetcher: Option<Fetcher>,
     pub(crate) to: String,
     pub(crate) limits: TargetLimits,
-    /// How puts are tried again.
-    pub(crate) retry: RetryPolicy,
     /// Whether the source already counts bytes that cross the network.
     pub(crate) source_is_network: bool,
 }
 
 impl Sink {
     pub(crate) fn new(engine: &Engine, cx: &JobContext, parts: SinkParts) -> Self {
-        let SinkParts { upload, fetcher, to, limits, retry, source_is_network } = parts;
+        let SinkParts { upload, fetcher, to, limits, source_is_network } = parts;
         let reread = fetcher.as_ref().is_some_and(Fetcher::cheap_reread);
         Self(Arc::new(SinkInner {
             costs: Costs::new(engine, &limits, reread),
+            ledger: Ledger::new(upload.wants_receipts()),
             upload,
             fetcher,
             engine: engine.clone(),
             cx: cx.clone(),
             to,
-            retry,
             counts_wire: limits.network && !source_is_network,
             turns: (limits.order == Order::Sequential).then(Sequencer::new),
             limits,
@@ -137,7 +135,7 @@ impl Sink {
     }
 
     /// Brings one chunk home.
-    pub(crate) async fn land(&self, item: Item) -> Result<Receipt> {
+    pub(crate) async fn land(&self, item: Item) -> Result<()> {
         let sink = &*self.0;
         let Item { chunk, content, permit } = item;
         let tracker = Arc::new(Tracker {
@@ -179,29 +177,33 @@ impl Sink {
             turns.done(chunk.index);
         }
         tracker.chunk.reach(chunk.range.len());
+        sink.ledger.enter(receipt);
         drop(permit); // only now: the bytes have landed
-        Ok(receipt)
+        Ok(())
+    }
+
+    /// What has landed.
+    pub(crate) fn landed(&self) -> Landed {
+        self.0.ledger.take()
     }
 
     async fn put(&self, chunk: ChunkSpec, payload: Payload, tracker: &Tracker) -> Result<Receipt> {
         let sink = &*self.0;
         let options = sink.engine.options();
-        let attempt = || async {
-            let _permit = gate::enter(sink.limits.gate.as_ref()).await;
-            tracker.pulse.reset();
-            let put = sink.upload.put(chunk, payload.clone());
-            let done = if sink.limits.network {
-                let on_stall = || stall::stalled(Op::Write, &sink.to, options.stall);
-                stall::watch(options.stall, &tracker.pulse, on_stall, put).await
-            } else {
-                put.await
-            };
-            if let Some(gate) = &sink.limits.gate {
-                gate.heed(&done);
-            }
-            done.map_err(|e| if payload.is_spent() { final_of(e) } else { e })
+        let attempt = || {
+            gate::pass(sink.limits.gate.as_ref(), async {
+                tracker.pulse.reset();
+                let put = sink.upload.put(chunk, payload.clone());
+                let done = if sink.limits.network {
+                    let on_stall = || stall::stalled(Op::Write, &sink.to, options.stall);
+                    stall::watch(options.stall, &tracker.pulse, on_stall, put).await
+                } else {
+                    put.await
+                };
+                done.map_err(|e| if payload.is_spent() { final_of(e) } else { e })
+            })
         };
-        let receipt = sink.engine.retrying(sink.retry, &sink.cx, &sink.to, attempt).await?;
+        let receipt = sink.engine.retrying(options.retry, &sink.cx, &sink.to, attempt).await?;
         if receipt.sums.len() != chunk.range.len() {
             let what = format!("{} of {} bytes were taken", receipt.sums.len(), chunk.range.len());
             return Err(Error::new(ErrorKind::Verification, Op::Write, &sink.to, what));

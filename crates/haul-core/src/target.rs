@@ -124,8 +124,13 @@ pub struct Committed {
 pub trait Upload: fmt::Debug + Send + Sync {
     /// Writes one chunk. `payload` can be opened again in a later attempt.
     fn put(&self, chunk: ChunkSpec, payload: Payload) -> BoxFuture<'static, Result<Receipt>>;
-    /// Makes the whole durable and visible. `receipts` are in plan order; `whole` are the sums over
-    /// all bytes. May be called again after an error that is worth a retry: an implementation whose
+    /// Whether [`Upload::commit`] has a use for receipts: where it has none, they are not kept, and there
+    /// may be any number of chunks.
+    fn wants_receipts(&self) -> bool {
+        true
+    }
+    /// Makes the whole durable and visible. `receipts` are in plan order, or none where they are not
+    /// wanted; `whole` are the sums over all bytes. May be called again after an error that is worth a retry: an implementation whose
     /// answer may have been lost must look whether an earlier call has landed.
     fn commit<'a>(
         &'a self,

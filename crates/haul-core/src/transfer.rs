@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Op, Result};
 use crate::fetch::{FetchRules, Fetcher, compare};
 use crate::handle::{JobContext, TransferHandle};
 use crate::lanes;
+use crate::ledger::Landed;
 use crate::limits::{Order, SourceLimits, TargetLimits};
 use crate::parts::intake::Intake;
 use crate::parts::{Part, PartReader};
@@ -27,7 +28,7 @@ use crate::report::{Report, Verified};
 use crate::sink::{Content, Costs, Item, Sink, SinkParts};
 use crate::source::{Opened, ReadAt, ReadStream, Source, StreamMeta};
 use crate::stall;
-use crate::target::{Attributes, Committed, Receipt, Target, Upload, UploadSpec};
+use crate::target::{Attributes, Committed, Target, Upload, UploadSpec};
 use crate::workers::{self, Queue};
 use small::{Ready, Small};
 
@@ -148,7 +149,7 @@ impl Run {
         );
         let ready = self.ready(small, &plan, &fetcher).await?;
         let upload = self.begin(Some(plan.clone()), attributes, source.proof()).await?;
-        let sink = self.sink(Arc::clone(&upload), Some(fetcher), Some(plan.chunks()));
+        let sink = self.sink(Arc::clone(&upload), Some(fetcher));
         let moved = self.put_ranges(&plan, sink, ready).await;
         self.conclude(&*upload, moved, Against::Ranged(&*source)).await
     }
@@ -158,7 +159,7 @@ impl Run {
         plan: &ChunkPlan,
         sink: Sink,
         mut ready: Option<Ready>,
-    ) -> Result<Vec<Receipt>> {
+    ) -> Result<Landed> {
         if plan.chunks() == 1 && lanes::current().is_some() {
             return self.put_only_chunk(plan, sink, ready).await;
         }
@@ -186,17 +187,16 @@ impl Run {
         plan: &ChunkPlan,
         sink: Sink,
         mut ready: Option<Ready>,
-    ) -> Result<Vec<Receipt>> {
+    ) -> Result<Landed> {
         let landing = async {
-            let mut receipts = Vec::with_capacity(1);
             for chunk in plan.iter() {
                 let (permit, content) = match ready.take() {
                     Some(ready) => ready,
                     None => (self.engine.budget().acquire(sink.cost(chunk)).await, None),
                 };
-                receipts.push(sink.land(Item { chunk, content, permit }).await?);
+                sink.land(Item { chunk, content, permit }).await?;
             }
-            Ok(receipts)
+            Ok(sink.landed())
         };
         let landed = self.cx.cancel.run_until_cancelled(Box::pin(landing)).await;
         landed.unwrap_or_else(|| Err(Error::cancelled(Op::Write, self.job.target.location())))
@@ -218,10 +218,9 @@ impl Run {
         let (first, permit) = self.first_part(&mut chunks, &mut parts, &meta).await?;
         let known = meta.size.or_else(|| first.last.then(|| first.len()));
         let plan = known.map(|size| self.plan(size)).transpose()?;
-        let count = plan.as_ref().map(ChunkPlan::chunks);
         let attributes = self.attributes(&meta.attributes, meta.modified);
         let upload = self.begin(plan, attributes, None).await?;
-        let sink = self.sink(Arc::clone(&upload), None, count);
+        let sink = self.sink(Arc::clone(&upload), None);
         let (budget, from) = (self.engine.budget().clone(), self.from.clone());
         let produce = |queue: Queue<Item>| async move {
             let mut last = first.last;
@@ -287,7 +286,7 @@ impl Run {
         let mut chunks = plan.iter();
         let attributes = self.attributes(&meta.attributes, meta.modified);
         let upload = self.begin(Some(plan), attributes, None).await?;
-        let sink = self.sink(Arc::clone(&upload), None, Some(1));
+        let sink = self.sink(Arc::clone(&upload), None);
         let (budget, costs) = (self.engine.budget().clone(), sink.clone());
         let produce = |queue: Queue<Item>| async move {
             let Some(chunk) = chunks.next() else { return Ok(()) };
@@ -300,16 +299,18 @@ impl Run {
     }
 
     /// Lands what `produce` brings.
-    async fn work<P, PF>(&self, workers: usize, produce: P, sink: Sink) -> Result<Vec<Receipt>>
+    async fn work<P, PF>(&self, workers: usize, produce: P, sink: Sink) -> Result<Landed>
     where
         P: FnOnce(Queue<Item>) -> PF,
         PF: Future<Output = Result<()>>,
     {
+        let landing = sink.clone();
         let work = move |item: Item| {
-            let sink = sink.clone();
+            let sink = landing.clone();
             async move { sink.land(item).await }
         };
-        workers::run(self.engine.crew(workers), &self.cx.cancel, produce, work).await
+        workers::run(self.engine.crew(workers), &self.cx.cancel, produce, work).await?;
+        Ok(sink.landed())
     }
 
     /// What travels with the bytes: what the caller set, and of the source what it left open.
@@ -379,16 +380,12 @@ impl Run {
         self.engine.beginning(&self.cx, &to, begin, discard).await
     }
 
-    fn sink(&self, upload: Arc<dyn Upload>, fetcher: Option<Fetcher>, chunks: Option<u64>) -> Sink {
-        let retry = self.engine.options().retry;
-        // An only chunk may be the first that the target hears of us.
-        let retry = if chunks == Some(1) { retry.first_contact() } else { retry };
+    fn sink(&self, upload: Arc<dyn Upload>, fetcher: Option<Fetcher>) -> Sink {
         let parts = SinkParts {
             upload,
             fetcher,
             to: self.job.target.location(),
             limits: self.target_limits.clone(),
-            retry,
             source_is_network: self.source_limits.network,
         };
         Sink::new(&self.engine, &self.cx, parts)
@@ -398,11 +395,11 @@ impl Run {
     async fn conclude(
         &self,
         upload: &dyn Upload,
-        moved: Result<Vec<Receipt>>,
+        moved: Result<Landed>,
         against: Against<'_>,
     ) -> Result<Outcome> {
         let committed = match moved {
-            Ok(receipts) => self.commit(upload, receipts, against).await,
+            Ok(landed) => self.commit(upload, landed, against).await,
             Err(e) => Err(e),
         };
         if committed.is_err() {
@@ -415,11 +412,11 @@ impl Run {
     async fn commit(
         &self,
         upload: &dyn Upload,
-        mut receipts: Vec<Receipt>,
+        landed: Landed,
         against: Against<'_>,
     ) -> Result<Outcome> {
-        receipts.sort_by_key(|r| r.chunk.index);
-        let whole = Sums::combine(receipts.iter().map(|r| &r.sums)).unwrap_or_default();
+        let whole = landed.whole();
+        let receipts = landed.into_receipts();
         let source_verified = match against {
             Against::Ranged(source) => {
                 source.recheck().await?; // once more, now that nothing is in flight

@@ -152,6 +152,33 @@ mod tests {
         assert_eq!(peak.load(Ordering::SeqCst), 4);
     }
 
+    /// S0.4: the queue holds as many as there are workers, and each of those has one in hand: a producer
+    /// that is faster waits.
+    #[tokio::test]
+    async fn the_producer_is_so_far_ahead_and_no_further() {
+        let pushed = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&pushed);
+        let produce = |queue: Queue<u64>| async move {
+            for i in 0..100 {
+                queue.push(i).await?;
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(())
+        };
+        let cancel = CancellationToken::new();
+        let work = |_: u64| std::future::pending::<Result<u64>>();
+        let running = run(four(), &cancel, produce, work);
+        let looking = async {
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(pushed.load(Ordering::SeqCst), 4 + 4);
+            cancel.cancel();
+        };
+        let (result, ()) = futures::join!(running, looking);
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
+    }
+
     #[tokio::test]
     async fn the_first_failure_stops_the_rest() {
         let work = |i: u64| async move {

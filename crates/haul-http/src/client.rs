@@ -61,7 +61,7 @@ impl HttpClient {
     /// same time, where a request would wait for another that waits for it.
     #[must_use]
     pub fn with_own_gate(&self) -> Self {
-        Self { gate: Gate::new(self.gate.limit()), ..self.clone() }
+        Self { gate: self.gate.twin(), ..self.clone() }
     }
 
     /// A request with what all of them carry.
@@ -84,7 +84,12 @@ impl HttpClient {
         address: &Address,
         request: Request<PayloadBody>,
     ) -> Result<Response<Incoming>> {
-        self.pools.send(request).await.map_err(|e| broken(op, address, e))
+        self.pools.send(request).await.map_err(|e| {
+            let e = broken(op, address, e);
+            // A server that has never answered may not be one.
+            let never = e.kind() == ErrorKind::Connect && !self.gate.reached();
+            if never && e.retry() == Retry::Backoff { e.with_retry(Retry::Briefly) } else { e }
+        })
     }
 
     /// Waits for an answer that the engine does not watch, through the gate and as long as the time-out
@@ -95,13 +100,13 @@ impl HttpClient {
         address: &Address,
         asked: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let _permit = self.gate.enter().await;
         let late = || {
             let detail = format!("no answer within {} s", self.options.timeout.as_secs());
             Error::new(ErrorKind::Stalled, op, address.shown(), detail).with_retry(Retry::Backoff)
         };
         // Boxed: requests are large futures, and callers nest.
-        stall::within(self.options.timeout, Box::pin(asked)).await.unwrap_or_else(|| Err(late()))
+        let asked = stall::within(self.options.timeout, Box::pin(asked));
+        self.gate.pass(async { asked.await.unwrap_or_else(|| Err(late())) }).await
     }
 }
 

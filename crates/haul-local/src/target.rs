@@ -196,6 +196,10 @@ impl Upload for LocalUpload {
         .boxed()
     }
 
+    fn wants_receipts(&self) -> bool {
+        false
+    }
+
     fn commit<'a>(
         &'a self,
         _receipts: &'a [Receipt],

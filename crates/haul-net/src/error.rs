@@ -10,6 +10,7 @@ use haul_core::{Error, ErrorKind, Op, Retry};
 use hyper_util::client::legacy;
 
 use crate::connect::{TooSlow, UnknownProxy};
+use crate::tls;
 
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -73,13 +74,18 @@ pub fn undelivered(op: Op, location: &str, e: &(dyn StdError + 'static)) -> Erro
 
 const CERTIFICATES: &str = "SSL_CERT_FILE names a file of certificates to trust";
 
-/// TLS fails the same way next time.
+/// What TLS says about the server's certificate and its versions is the same next time. Everything else
+/// happens to connections: a server that has too much to do sends an alert, too.
 fn no_tls(op: Op, location: &str, e: &rustls::Error) -> Error {
     use rustls::CertificateError as C;
     let make = |detail: &str| Error::new(ErrorKind::Connect, op, location, detail);
     match e {
         rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
             make("the server's certificate has expired")
+                .with_hint("or is this machine's clock wrong?")
+        }
+        rustls::Error::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
+            make("the server's certificate is not valid yet")
                 .with_hint("or is this machine's clock wrong?")
         }
         rustls::Error::InvalidCertificate(C::UnknownIssuer) => {
@@ -89,11 +95,55 @@ fn no_tls(op: Op, location: &str, e: &rustls::Error) -> Error {
         rustls::Error::InvalidCertificate(
             C::NotValidForName | C::NotValidForNameContext { .. },
         ) => make("the server's certificate is for another host"),
+        e @ rustls::Error::InvalidCertificate(_) if tls::is_authority(e) => {
+            make("the server's certificate is its own authority, and not one to trust")
+                .with_hint(CERTIFICATES)
+        }
+        // An authority of that name is trusted, and has another key.
+        rustls::Error::InvalidCertificate(
+            C::BadSignature
+            | C::UnsupportedSignatureAlgorithmContext { .. }
+            | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+        ) => make("the server's certificate is not signed by the authority that it names")
+            .with_hint(CERTIFICATES),
         rustls::Error::InvalidMessage(_) => {
             make("the server does not speak TLS").with_hint("is it an http:// URL?")
         }
-        e => make(&format!("no encrypted connection: {e}")),
+        rustls::Error::AlertReceived(alert) if !is_final(*alert) => {
+            Error::new(ErrorKind::Protocol, op, location, format!("the connection broke: {e}"))
+                .with_retry(Retry::Backoff)
+        }
+        rustls::Error::InvalidCertificate(_)
+        | rustls::Error::AlertReceived(_)
+        | rustls::Error::PeerIncompatible(_)
+        | rustls::Error::NoCertificatesPresented
+        | rustls::Error::UnsupportedNameType
+        | rustls::Error::NoApplicationProtocol => make(&format!("no encrypted connection: {e}")),
+        e => Error::new(ErrorKind::Protocol, op, location, format!("the connection broke: {e}"))
+            .with_retry(Retry::Backoff),
     }
+}
+
+/// Whether an alert is about certificates or versions.
+fn is_final(alert: rustls::AlertDescription) -> bool {
+    use rustls::AlertDescription as A;
+    matches!(
+        alert,
+        A::ProtocolVersion
+            | A::InsufficientSecurity
+            | A::HandshakeFailure
+            | A::NoCertificate
+            | A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied
+            | A::UnrecognisedName
+            | A::CertificateRequired
+            | A::NoApplicationProtocol
+    )
 }
 
 #[cfg(test)]
@@ -132,8 +182,38 @@ mod tests {
         server.join().unwrap();
     }
 
+    /// A.19: an alert of a busy server, or a record that was damaged on the way, ends a connection and not
+    /// an upload.
     #[test]
-    fn tls_is_not_tried_again() {
+    fn only_certificates_and_versions_are_final() {
+        use rustls::{AlertDescription as A, Error as E, PeerIncompatible};
+        let failed = |tls| {
+            let io = std::io::Error::new(std::io::ErrorKind::InvalidData, tls);
+            undelivered(Op::Write, "there", &io)
+        };
+        for passing in [
+            E::AlertReceived(A::InternalError),
+            E::AlertReceived(A::DecryptError),
+            E::AlertReceived(A::BadRecordMac),
+            E::DecryptError,
+            E::HandshakeNotComplete,
+            E::General("out of descriptors".into()),
+        ] {
+            let e = failed(passing);
+            assert_eq!((e.kind(), e.retry()), (ErrorKind::Protocol, Retry::Backoff), "{e}");
+        }
+        for last in [
+            E::AlertReceived(A::ProtocolVersion),
+            E::AlertReceived(A::CertificateRequired),
+            E::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+        ] {
+            let e = failed(last);
+            assert_eq!((e.kind(), e.retry()), (ErrorKind::Connect, Retry::Never), "{e}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said() {
         use rustls::{CertificateError, Error::InvalidCertificate};
         let failed = |tls| {
             let io = std::io::Error::new(std::io::ErrorKind::InvalidData, tls);

@@ -42,7 +42,7 @@ impl Content {
         cx: &JobContext,
     ) -> Result<Self> {
         let (location, options) = (source.location(), engine.options());
-        let policy = options.retry.first_contact();
+        let policy = options.retry;
         let Opened::Ranged(read) = engine.retrying(policy, cx, &location, || source.open()).await?
         else {
             let what = "it can be read once only, and every receiver reads it";

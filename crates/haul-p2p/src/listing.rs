@@ -66,7 +66,7 @@ impl Listing {
             speaks: false,
             seen: HashMap::new(),
             hasher: RandomState::new(),
-            backoff: session.engine.options().retry.first_contact().start(),
+            backoff: session.engine.options().retry.start(),
         }
     }
 

@@ -84,6 +84,11 @@ fn pause(failures: u32) -> Duration {
     FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST)
 }
 
+/// Whether nobody answered, as far as that can be another time.
+fn is_silence(e: &Error) -> bool {
+    e.kind() == ErrorKind::Connect && e.retry() == Retry::Backoff
+}
+
 impl Session {
     /// A session with the sender that `ticket` names. Nothing is connected yet.
     pub(crate) async fn open(
@@ -177,6 +182,8 @@ impl Session {
         let connected = self.connect(link).await.map_err(|e| match link.said {
             // What it said is more than that it does not answer.
             Some(said) if e.retry() != Retry::Never => fault::since(&self.peer, said, e),
+            // Nobody was ever there: perhaps nobody is.
+            None if link.generation == 0 && is_silence(&e) => e.with_retry(Retry::Briefly),
             _ => e,
         });
         self.tries.fetch_add(1, Ordering::Relaxed);

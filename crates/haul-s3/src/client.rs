@@ -17,18 +17,21 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::config::{
+    Credentials, IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation,
+};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_types::body::SdkBody;
-use haul_core::{Error, ErrorKind, Gate, Op, Result, Retry, stall};
+use haul_core::{Error, ErrorKind, Gate, Heard, Op, Result, Retry, stall};
 use haul_net::{Incoming, NetOptions};
 
 use crate::address::Addresses;
 use crate::checksum::ChecksumPolicy;
-use crate::credentials::Keys;
+use crate::clock::Clock;
+use crate::credentials::{Again, Keys};
 use crate::direct::Direct;
 use crate::error::{
-    Failure, Redirect, Refused, bucket_region, failure, no_credentials, undelivered,
+    Denied, Failure, Redirect, Refused, bucket_region, failure, no_credentials, undelivered,
 };
 use crate::interceptor::Bare;
 use crate::profile::Named;
@@ -121,6 +124,8 @@ pub struct S3Client {
     pub(crate) max_parts: u64,
     /// What to sign with, where requests are signed.
     pub(crate) keys: Option<Keys>,
+    /// When to sign for.
+    pub(crate) clock: Clock,
     http: Http,
     addresses: Arc<Addresses>,
     provider: Provider,
@@ -177,10 +182,16 @@ impl S3Client {
         let provider =
             options.provider.unwrap_or_else(|| Provider::of_endpoint(endpoint.as_deref()));
         let quirks = provider.quirks();
+        let named_region = named.clone();
         let region = named
             .unwrap_or_else(|| Region::new(quirks.default_region(endpoint.as_deref()).to_owned()));
-        let keys = shared.credentials_provider().map(Keys::new);
+        let again = sources(options, (profile.clone(), named_region), &http);
+        let keys = shared.credentials_provider().map(|found| Keys::new(found, again));
+        let clock = Clock::default();
         let config = configure(options, &shared, quirks, keys.as_ref())
+            // Ours is for all requests, and the SDK's would come on top of it.
+            .time_source(clock.clone())
+            .disable_clock_skew_correction(true)
             .region(region.clone())
             .force_path_style(options.path_style.unwrap_or(endpoint.is_some() && quirks.path_style))
             .build();
@@ -197,6 +208,7 @@ impl S3Client {
             signed: !options.no_sign_request,
             max_parts: options.max_parts.unwrap_or(quirks.max_parts).min(quirks.max_parts).max(1),
             keys,
+            clock,
             http,
             addresses: Arc::default(),
             provider,
@@ -239,14 +251,19 @@ impl S3Client {
             place = self.regions.of(bucket);
         }
         let Place { region, sdk, .. } = place;
-        At { client: self, bucket, region, sdk }
+        let generation = self.keys.as_ref().map(Keys::generation).unwrap_or_default();
+        At { client: self, bucket, region, sdk, generation }
     }
 
     /// Asks where a bucket is, after a redirect that did not say. Failing to find out is no error:
     /// the request itself will say what is wrong.
     async fn ask_region(&self, bucket: &str, place: &Place) {
         let request = place.sdk.head_bucket().bucket(bucket);
-        let answer = stall::within(self.timeout, Box::pin(request.send())).await;
+        let asking = stall::within(self.timeout, Box::pin(request.send()));
+        // Whoever asks may be through the gate already.
+        let heard =
+            |answer: &Option<_>| answer.as_ref().map_or(Heard::Nothing, crate::error::heard);
+        let answer = self.gate.pass_aside(asking, heard).await;
         let region = match &answer {
             Some(Ok(found)) => found.bucket_region().map(str::to_owned),
             Some(Err(SdkError::ServiceError(refused))) => bucket_region(refused.raw()),
@@ -259,22 +276,39 @@ impl S3Client {
     /// store at the same time, where a request would wait for another that waits for it.
     #[must_use]
     pub fn with_own_gate(&self) -> Self {
-        Self { gate: Gate::new(self.gate.limit()), ..self.clone() }
+        Self { gate: self.gate.twin(), ..self.clone() }
     }
 
     /// Sends a small request through the gate, and waits for its answer as long as the time-out
     /// allows.
-    pub(crate) fn asking<F: Future>(
+    pub(crate) fn asking<T, E: ProvideErrorMetadata>(
         &self,
         op: Op,
         location: &impl fmt::Display,
-        request: F,
-    ) -> impl Future<Output = Result<F::Output>> {
+        request: impl Future<Output = Sent<T, E>>,
+    ) -> impl Future<Output = Result<Sent<T, E>>> {
         let request = Box::pin(request); // the SDK's futures are large
-        async move {
-            let _permit = self.gate.enter().await;
-            self.in_time(op, location, request).await
-        }
+        async move { self.gate.pass_heard(self.in_time(op, location, request), heard_in_time).await }
+    }
+
+    /// The same for a request that discards: it does not wait for those that write.
+    pub(crate) fn asking_aside<T, E: ProvideErrorMetadata>(
+        &self,
+        op: Op,
+        location: &impl fmt::Display,
+        request: impl Future<Output = Sent<T, E>>,
+    ) -> impl Future<Output = Result<Sent<T, E>>> {
+        let request = Box::pin(request);
+        async move { self.gate.pass_aside(self.in_time(op, location, request), heard_in_time).await }
+    }
+
+    /// Sends a request through the gate that its caller waits for as long as it likes.
+    pub(crate) fn sending<T, E: ProvideErrorMetadata>(
+        &self,
+        request: impl Future<Output = Sent<T, E>>,
+    ) -> impl Future<Output = Sent<T, E>> {
+        let request = Box::pin(request);
+        async move { self.gate.pass_heard(request, crate::error::heard).await }
     }
 
     /// The same for a caller that is through the gate.
@@ -292,12 +326,21 @@ impl S3Client {
     }
 }
 
+/// What comes of a request that the SDK makes.
+type Sent<T, E> = Result<T, SdkError<E, HttpResponse>>;
+
+fn heard_in_time<T, E: ProvideErrorMetadata>(outcome: &Result<Sent<T, E>>) -> Heard {
+    outcome.as_ref().map_or(Heard::Nothing, crate::error::heard)
+}
+
 /// The client for one bucket, in the bucket's region.
 pub(crate) struct At<'a> {
     client: &'a S3Client,
     pub(crate) bucket: &'a str,
     region: Arc<str>,
     sdk: aws_sdk_s3::Client,
+    /// Which of our keys, one after the other, sign its requests.
+    generation: u64,
 }
 
 impl std::ops::Deref for At<'_> {
@@ -324,10 +367,10 @@ impl At<'_> {
 
     /// The way around the SDK, where there is one.
     pub(crate) async fn direct(&self) -> Option<Direct<'_>> {
-        let S3Client { keys, signed, addresses, .. } = self.client;
+        let S3Client { keys, signed, addresses, clock, .. } = self.client;
         let keys = if *signed { Some(keys.as_ref()?) } else { None };
         let address = addresses.of(self.bucket, &self.region, &self.sdk).await?;
-        Some(Direct { address, keys, bare: self.client.quirks().bare_requests })
+        Some(Direct { address, keys, clock, bare: self.client.quirks().bare_requests })
     }
 
     /// Sends such a request; the answer is one that says yes.
@@ -357,24 +400,43 @@ impl At<'_> {
     }
 
     fn understood(&self, op: Op, failed: Failure) -> Failure {
-        let Failure { error, code, redirect } = failed;
-        let error = match (error.kind(), &self.client.endpoint, &redirect) {
-            // Unless it is known what is wrong.
-            (ErrorKind::Connect, endpoint, _) if error.hint().is_none() => {
-                let hint = match endpoint {
-                    Some(endpoint) => format!("is the endpoint {endpoint} right, and does it run?"),
-                    None => {
-                        "is the endpoint right, and does the server run? (--endpoint-url)".into()
-                    }
-                };
-                error.with_hint(hint)
+        let at_once = Retry::After(Duration::ZERO);
+        let error = match (&failed.redirect, &failed.denied) {
+            (Some(redirect), _) if self.follow(op, redirect) => failed.error.with_retry(at_once),
+            (_, Some(denied)) if self.skewed(denied) => skewed(failed.error).with_retry(at_once),
+            (_, Some(denied)) if self.replaced(denied) => {
+                replaced(failed.error).with_retry(at_once)
             }
-            (_, _, Some(redirect)) if self.follow(op, redirect) => {
-                error.with_retry(Retry::After(Duration::ZERO))
-            }
-            _ => error,
+            _ if failed.error.kind() == ErrorKind::Connect => self.unreached(failed.error),
+            _ => failed.error,
         };
-        Failure { error, code, redirect }
+        Failure { error, ..failed }
+    }
+
+    /// Whether the store's clock turns out to be another than the one that was signed with.
+    fn skewed(&self, denied: &Denied) -> bool {
+        let Denied { date, .. } = denied;
+        self.client.signed && date.is_some_and(|date| self.client.clock.learn(date))
+    }
+
+    /// Whether another try may be signed with another key.
+    fn replaced(&self, denied: &Denied) -> bool {
+        let keys = self.client.keys.as_ref().filter(|_| self.client.signed && denied.stale);
+        keys.is_some_and(|keys| keys.refused(self.generation))
+    }
+
+    /// Says what to look at when there was no connection, and how long to try: an endpoint that has
+    /// never answered may not be one.
+    fn unreached(&self, error: Error) -> Error {
+        let never = error.retry() == Retry::Backoff && !self.client.gate.reached();
+        let error = if never { error.with_retry(Retry::Briefly) } else { error };
+        if error.hint().is_some() {
+            return error; // it is known what is wrong
+        }
+        error.with_hint(match &self.client.endpoint {
+            Some(endpoint) => format!("is the endpoint {endpoint} right, and does it run?"),
+            None => "is the endpoint right, and does the server run? (--endpoint-url)".to_owned(),
+        })
     }
 
     /// Whether the same request may succeed when it is signed for another region. A custom endpoint
@@ -387,6 +449,40 @@ impl At<'_> {
             && !away
             && self.client.regions.redirected(self.bucket, &self.region, said)
     }
+}
+
+/// A refusal whose reason was the time: the store does not always say so.
+fn skewed(e: Error) -> Error {
+    let what = "the clocks of this machine and the store differ";
+    Error::new(ErrorKind::AccessDenied, e.op(), e.location(), what)
+        .with_hint("set this machine's clock")
+        .with_source(e)
+}
+
+/// A refusal that may be about a key that was replaced meanwhile.
+fn replaced(e: Error) -> Error {
+    let what = format!("{}: looking for the credentials once more", e.detail());
+    Error::new(ErrorKind::AccessDenied, e.op(), e.location(), what).with_source(e)
+}
+
+/// How to find credentials anew, when those in use may have been replaced: never where the caller has
+/// named them.
+fn sources(
+    options: &S3Options,
+    named: (Option<Named>, Option<Region>),
+    http: &Http,
+) -> Option<Again> {
+    if options.access_key.is_some() || options.no_sign_request {
+        return None;
+    }
+    let (options, http) = (options.clone(), http.clone());
+    Some(Box::new(move || {
+        let (options, (profile, region), http) = (options.clone(), named.clone(), http.clone());
+        Box::pin(async move {
+            let shared = load(&options, (profile.as_ref(), region.as_ref()), &http).await;
+            shared.credentials_provider()
+        })
+    }))
 }
 
 /// The settings of every client of this endpoint.
@@ -402,7 +498,9 @@ fn configure(
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     if let Some(keys) = keys {
-        config = config.credentials_provider(keys.clone());
+        // They are cached there, and must not be a second time: a key that was replaced has to go.
+        config =
+            config.credentials_provider(keys.clone()).identity_cache(IdentityCache::no_cache());
     }
     if options.no_sign_request {
         config = config.allow_no_auth();

@@ -24,6 +24,7 @@ use haul_core::{
 use crate::ObjectId;
 use crate::attributes::{copy_source, set_attributes};
 use crate::client::{At, S3Client};
+use crate::lost::Doubt;
 use crate::multipart::{
     Expected, MAX_PART, MIN_PART, Multipart, MultipartSpec, refuse_existing, verify,
 };
@@ -120,10 +121,10 @@ impl Copy {
             let what = "source and destination are the same object";
             return Err(Error::new(ErrorKind::Invalid, Op::Copy, from, what));
         }
-        let first = self.engine.options().retry.first_contact();
+        let policy = self.engine.options().retry;
         let location = from.to_string();
         let look = || head(&self.client, from, Op::Open);
-        let head = self.engine.retrying(first, &self.cx, &location, look).await?;
+        let head = self.engine.retrying(policy, &self.cx, &location, look).await?;
         let read = head.stamp(from, Op::Open)?;
         if self
             .spec
@@ -144,7 +145,7 @@ impl Copy {
         };
         if !self.spec.overwrite {
             let look = || refuse_existing(&self.client, to);
-            self.engine.retrying(first, &self.cx, &location, look).await?;
+            self.engine.retrying(policy, &self.cx, &location, look).await?;
         }
         self.cx.meter.set_total(origin.size);
         self.cx.started(location.as_str(), to.to_string(), Some(origin.size));
@@ -215,7 +216,6 @@ impl Copy {
         let carried =
             if replace { attributes.clone().or(&origin.attributes) } else { Attributes::default() };
         let at = self.client.at(&to.bucket).await;
-        let _permit = self.client.gate.enter().await;
         let request = at
             .copy_object()
             .bucket(&to.bucket)
@@ -225,12 +225,12 @@ impl Copy {
             .set_if_none_match((!overwrite).then(|| "*".to_owned()))
             .set_metadata_directive(replace.then_some(MetadataDirective::Replace))
             .set_tagging_directive((!carried.tags.is_empty()).then_some(TaggingDirective::Replace));
-        let answer = set_attributes!(request, &carried)
+        let request = set_attributes!(request, &carried)
             .set_storage_class(origin.class.as_deref().map(Into::into))
             .customize()
-            .mutate_request(say_empty)
-            .send()
-            .await;
+            .mutate_request(say_empty);
+        // The gate is open again by the time that anything else is asked.
+        let answer = self.client.sending(request.send()).await;
         let again = self.tried.swap(true, Ordering::SeqCst);
         let answer = match answer.map_err(|e| self.explain(&at, e)) {
             Err(e) if !overwrite && e.kind() == ErrorKind::SourceChanged => {
@@ -283,10 +283,12 @@ impl Copy {
             attributes.tags = self.tags().await?;
         }
         // Parts that the store copies carry no checksum from here.
+        let doubt = Doubt::default();
         let create = || async {
             let (client, object) = (self.client.clone(), self.spec.to.clone());
             let overwrite = self.spec.overwrite;
-            let spec = MultipartSpec { attributes: &attributes, overwrite, checksums: false };
+            let (attributes, doubt) = (&attributes, &doubt);
+            let spec = MultipartSpec { attributes, overwrite, checksums: false, doubt };
             Multipart::create(client, object, spec).await.map(Arc::new)
         };
         let discard = |upload: Arc<Multipart>| async move { upload.abort().await };
@@ -376,8 +378,7 @@ impl Copy {
     ) -> Result<CompletedPart> {
         let CopySpec { from, to, .. } = &self.spec;
         let at = self.client.at(&to.bucket).await;
-        let _permit = self.client.gate.enter().await;
-        let answer = at
+        let request = at
             .upload_part_copy()
             .bucket(&to.bucket)
             .key(&to.key)
@@ -387,10 +388,9 @@ impl Copy {
             .set_copy_source_range(chunk.range.http_range())
             .set_copy_source_if_match(etag)
             .customize()
-            .mutate_request(say_empty)
-            .send()
-            .await
-            .map_err(|e| self.explain(&at, e))?;
+            .mutate_request(say_empty);
+        let sent = self.client.sending(request.send()).await;
+        let answer = sent.map_err(|e| self.explain(&at, e))?;
         let etag = answer.copy_part_result().and_then(|r| r.e_tag()).ok_or_else(|| {
             Error::new(ErrorKind::Protocol, Op::Copy, to, "a part was answered without an ETag")
                 .with_retry(Retry::Backoff)

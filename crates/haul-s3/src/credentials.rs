@@ -1,8 +1,9 @@
 //! The credentials in use.
 //!
 //! Owns the one cache of them, for the SDK and for the requests that we sign, and a note of when they
-//! expire. They are had anew before that; whoever comes meanwhile uses those that are still good. Must
-//! never show a secret.
+//! expire. They are had anew before that; whoever comes meanwhile uses those that are still good. Those
+//! that a store refuses are looked for once more, where they came from: they may have been replaced.
+//! Must never show a secret.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,6 +14,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::identity::Identity;
+use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 /// How long before they expire credentials are had anew, unless they live less than twice as long.
@@ -26,9 +28,24 @@ const LOADING: Duration = Duration::from_secs(5);
 pub(crate) struct Keys(Arc<Inner>);
 
 struct Inner {
-    provider: SharedCredentialsProvider,
     kept: RwLock<Option<Kept>>,
-    loading: Mutex<()>,
+    /// Where they come from; locked by whoever has them anew.
+    provider: Mutex<SharedCredentialsProvider>,
+    again: Option<Again>,
+    refused: std::sync::Mutex<Refused>,
+}
+
+/// Finds out anew where credentials come from: a provider remembers the files that it has read.
+pub(crate) type Again =
+    Box<dyn Fn() -> BoxFuture<'static, Option<SharedCredentialsProvider>> + Send + Sync>;
+
+/// What is known of credentials that a store refused, by their number.
+#[derive(Debug, Default)]
+struct Refused {
+    /// To be looked for once more.
+    doubted: Option<u64>,
+    /// Looked for once more, and found to be the same.
+    confirmed: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -37,6 +54,8 @@ struct Kept {
     identity: Identity,
     /// When to have them anew.
     renew: Option<SystemTime>,
+    /// How many others there were before them.
+    generation: u64,
 }
 
 impl Kept {
@@ -45,7 +64,15 @@ impl Kept {
             let life = expiry.duration_since(now).unwrap_or_default();
             expiry.checked_sub(AHEAD.min(life / 2)).unwrap_or(now)
         });
-        Self { identity: credentials.clone().into(), credentials, renew }
+        Self { identity: credentials.clone().into(), credentials, renew, generation: 0 }
+    }
+
+    fn is(&self, other: &Credentials) -> bool {
+        let parts = |c: &Credentials| {
+            let token = c.session_token().map(str::to_owned);
+            (c.access_key_id().to_owned(), c.secret_access_key().to_owned(), token)
+        };
+        parts(&self.credentials) == parts(other)
     }
 
     fn fresh(&self, now: SystemTime) -> bool {
@@ -58,8 +85,41 @@ impl Kept {
 }
 
 impl Keys {
-    pub(crate) fn new(provider: SharedCredentialsProvider) -> Self {
-        Self(Arc::new(Inner { provider, kept: RwLock::default(), loading: Mutex::default() }))
+    /// Credentials of `provider`, and of what `again` finds when those have been refused.
+    pub(crate) fn new(provider: SharedCredentialsProvider, again: Option<Again>) -> Self {
+        Self(Arc::new(Inner {
+            kept: RwLock::default(),
+            provider: Mutex::new(provider),
+            again,
+            refused: std::sync::Mutex::default(),
+        }))
+    }
+
+    /// How many credentials there were before those that are kept.
+    pub(crate) fn generation(&self) -> u64 {
+        self.kept().map_or(0, |kept| kept.generation)
+    }
+
+    /// A store has refused those of `generation`, and may have done so because they were replaced.
+    /// Whether it is worth another try: they are looked for once more, and once only.
+    pub(crate) fn refused(&self, generation: u64) -> bool {
+        if self.0.again.is_none() {
+            return false;
+        }
+        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if generation < self.generation() {
+            return true; // there are others by now
+        }
+        let news = refused.confirmed != Some(generation);
+        if news {
+            refused.doubted = Some(generation);
+        }
+        news
+    }
+
+    fn is_doubted(&self, kept: &Kept) -> bool {
+        let refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.doubted == Some(kept.generation)
     }
 
     /// When the credentials that are kept expire; `None` for those that do not.
@@ -76,28 +136,58 @@ impl Keys {
         self.0.kept.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn fresh(&self) -> Option<Kept> {
+        self.kept().filter(|kept| kept.fresh(SystemTime::now()) && !self.is_doubted(kept))
+    }
+
     async fn get(&self) -> Result<Kept, CredentialsError> {
-        let good = match self.kept() {
-            Some(kept) if kept.fresh(SystemTime::now()) => return Ok(kept),
-            kept => kept.filter(|kept| kept.good(SystemTime::now())),
-        };
-        let _loading = match (self.0.loading.try_lock(), &good) {
-            (Ok(loading), _) => loading,
-            // Somebody else is at it.
-            (Err(_), Some(good)) => return Ok(good.clone()),
-            (Err(_), None) => self.0.loading.lock().await,
-        };
-        if let Some(kept) = self.kept().filter(|kept| kept.fresh(SystemTime::now())) {
+        if let Some(kept) = self.fresh() {
             return Ok(kept);
         }
-        let loading = tokio::time::timeout(LOADING, self.0.provider.provide_credentials());
+        let good = self.kept().filter(|kept| kept.good(SystemTime::now()));
+        let usable = good.clone().filter(|kept| !self.is_doubted(kept));
+        let mut provider = match (self.0.provider.try_lock(), usable) {
+            (Ok(provider), _) => provider,
+            // Somebody else is at it.
+            (Err(_), Some(usable)) => return Ok(usable),
+            (Err(_), None) => self.0.provider.lock().await,
+        };
+        if let Some(kept) = self.fresh() {
+            return Ok(kept);
+        }
+        let doubted = good.as_ref().is_some_and(|kept| self.is_doubted(kept));
+        if let Some(again) = self.0.again.as_ref().filter(|_| doubted)
+            && let Some(found) = again().await
+        {
+            *provider = found;
+        }
+        let loading = tokio::time::timeout(LOADING, provider.provide_credentials());
         match loading.await.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LOADING))) {
-            Ok(credentials) => {
-                let kept = Kept::new(credentials, SystemTime::now());
-                *self.0.kept.write().unwrap_or_else(PoisonError::into_inner) = Some(kept.clone());
-                Ok(kept)
+            Ok(credentials) => Ok(self.keep(credentials)),
+            Err(e) => {
+                self.settle(good.as_ref().map(|kept| kept.generation));
+                good.ok_or(e)
             }
-            Err(e) => good.ok_or(e),
+        }
+    }
+
+    /// Keeps credentials that were just had.
+    fn keep(&self, credentials: Credentials) -> Kept {
+        let mut kept = self.0.kept.write().unwrap_or_else(PoisonError::into_inner);
+        let before = kept.as_ref().map(|kept| (kept.generation, kept.is(&credentials)));
+        let generation = before.map_or(0, |(n, same)| n + u64::from(!same));
+        let new = Kept { generation, ..Kept::new(credentials, SystemTime::now()) };
+        *kept = Some(new.clone());
+        drop(kept);
+        self.settle(Some(generation));
+        new
+    }
+
+    /// Those of `generation` are what there is: if they were doubted, they are not any more.
+    fn settle(&self, generation: Option<u64>) {
+        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.doubted.take() == generation {
+            refused.confirmed = generation;
         }
     }
 }
@@ -117,7 +207,8 @@ impl ProvideCredentials for Keys {
     }
 
     fn fallback_on_interrupt(&self) -> Option<Credentials> {
-        self.0.provider.fallback_on_interrupt()
+        let provider = self.0.provider.try_lock().ok()?;
+        provider.fallback_on_interrupt()
     }
 }
 
@@ -153,7 +244,7 @@ mod tests {
     fn keys(lives: &[i64]) -> (Keys, Arc<AtomicU64>) {
         let asked = Arc::new(AtomicU64::new(0));
         let source = Source { lives: lives.to_vec(), asked: Arc::clone(&asked) };
-        (Keys::new(SharedCredentialsProvider::new(source)), asked)
+        (Keys::new(SharedCredentialsProvider::new(source), None), asked)
     }
 
     #[tokio::test]
@@ -175,6 +266,41 @@ mod tests {
         let (keys, _) = self::keys(&[0]);
         keys.get().await.unwrap();
         assert!(keys.get().await.is_err());
+    }
+
+    fn named(id: &str) -> SharedCredentialsProvider {
+        SharedCredentialsProvider::new(Credentials::new(id, "s", None, None, "test"))
+    }
+
+    /// E.29: what a store refuses is looked for once more, and no more often than it is replaced.
+    #[tokio::test]
+    async fn those_that_are_refused_are_looked_for_once_more() {
+        let (now, asked) = (Arc::new(RwLock::new("old")), Arc::new(AtomicU64::new(0)));
+        let (there, count) = (Arc::clone(&now), Arc::clone(&asked));
+        let again: Again = Box::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            let found = named(*there.read().unwrap());
+            Box::pin(async move { Some(found) })
+        });
+        let keys = Keys::new(named("old"), Some(again));
+        let id = async || keys.get().await.unwrap().credentials.access_key_id().to_owned();
+        assert_eq!((id().await.as_str(), keys.generation()), ("old", 0));
+        // Replaced: four requests are refused at once, one looks.
+        *now.write().unwrap() = "new";
+        assert!((0..4).all(|_| keys.refused(0)));
+        assert_eq!((id().await.as_str(), keys.generation()), ("new", 1));
+        assert!(keys.refused(0), "a request from before");
+        assert_eq!((id().await.as_str(), asked.load(Ordering::SeqCst)), ("new", 1));
+        // Refused although they are what there is: final after one look.
+        assert!(keys.refused(1));
+        assert_eq!((id().await.as_str(), keys.generation()), ("new", 1));
+        assert!(!keys.refused(1) && asked.load(Ordering::SeqCst) == 2);
+        assert_eq!((id().await.as_str(), asked.load(Ordering::SeqCst)), ("new", 2));
+    }
+
+    #[test]
+    fn those_that_the_caller_named_are_not_looked_for() {
+        assert!(!Keys::new(named("id"), None).refused(0));
     }
 
     #[test]

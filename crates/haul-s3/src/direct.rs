@@ -5,7 +5,6 @@
 //! is no request here. Must never give an answer a meaning.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sigv4::http_request::SignableBody;
@@ -19,6 +18,7 @@ use percent_encoding::utf8_percent_encode;
 
 use crate::address::Address;
 use crate::attributes::{ENCODE, ENCODE_KEY, metadata_of, tagging_of};
+use crate::clock::Clock;
 use crate::credentials::Keys;
 use crate::sign::Signer;
 use crate::wire::{Get, Put, What};
@@ -31,6 +31,8 @@ pub(crate) struct Direct<'a> {
     pub(crate) address: Arc<Address>,
     /// What to sign with; `None` for requests without a signature.
     pub(crate) keys: Option<&'a Keys>,
+    /// When to sign for.
+    pub(crate) clock: &'a Clock,
     /// Whether the store decodes what is stored as gzip, unless it is told not to.
     pub(crate) bare: bool,
 }
@@ -105,7 +107,7 @@ impl Direct<'_> {
         if let Some(keys) = keys {
             let identity = keys.identity().await?;
             let region = &self.address.region;
-            let by = Signer { identity: &identity, region, time: SystemTime::now() };
+            let by = Signer { identity: &identity, region, time: self.clock.now() };
             match by.sign(request, body) {
                 Some(signed) => request = signed,
                 None => return Ok(None),
@@ -184,10 +186,12 @@ impl Headers {
 mod tests {
     use super::*;
     use haul_core::UploadSpec;
+    use std::sync::LazyLock;
 
     fn direct() -> Direct<'static> {
+        static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::default);
         let address = Address { base: "http://h:1/b".into(), region: "r".into() };
-        Direct { address: address.into(), keys: None, bare: false }
+        Direct { address: address.into(), keys: None, clock: &CLOCK, bare: false }
     }
 
     fn get(key: &str) -> Get<'_> {

@@ -5,13 +5,15 @@
 //! fail with status 200.
 
 use std::error::Error as StdError;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use haul_core::error::{causes, root_cause};
-use haul_core::{Error, ErrorKind, Op, Retry};
+use haul_core::{Error, ErrorKind, Heard, Op, Retry};
 
 use crate::document::Document;
 
@@ -22,6 +24,17 @@ pub(crate) struct Failure {
     pub(crate) code: Option<String>,
     /// Set for an answer that the bucket is in another region.
     pub(crate) redirect: Option<Redirect>,
+    /// Set for a refusal that may be about who signed, or when.
+    pub(crate) denied: Option<Denied>,
+}
+
+/// A refusal that may be about the signature.
+#[derive(Debug)]
+pub(crate) struct Denied {
+    /// When that was, by the store's clock.
+    pub(crate) date: Option<SystemTime>,
+    /// Whether the key that signed may have been replaced meanwhile.
+    pub(crate) stale: bool,
 }
 
 /// Where an answer says that a bucket is.
@@ -36,7 +49,7 @@ pub(crate) struct Redirect {
 impl Failure {
     /// One that no answer tells of.
     pub(crate) fn of(error: Error) -> Self {
-        Self { error, code: None, redirect: None }
+        Self { error, code: None, redirect: None, denied: None }
     }
 }
 
@@ -64,14 +77,7 @@ where
             Failure::of(senseless(op, location, &e))
         }
         SdkError::ServiceError(service) => {
-            let refused = Refused {
-                status: service.raw().status().as_u16(),
-                code: e.code().map(str::to_owned),
-                message: e.message().map(str::to_owned),
-                retry_after: header(service.raw(), "retry-after").and_then(|v| v.parse().ok()),
-                region: bucket_region(service.raw()),
-                elsewhere: header(service.raw(), "location").is_some(),
-            };
+            let refused = Refused::by(service.raw(), e.code(), e.message());
             refused.understand(op, location, region)
         }
         SdkError::ResponseError(_) => Failure::of(senseless(op, location, &e)),
@@ -86,6 +92,22 @@ fn senseless(op: Op, location: &str, e: &(dyn StdError + 'static)) -> Error {
     Error::new(ErrorKind::Protocol, op, location, detail).with_retry(Retry::Backoff)
 }
 
+/// What the outcome of a request says about the endpoint.
+pub(crate) fn heard<T, E>(outcome: &Result<T, SdkError<E, HttpResponse>>) -> Heard
+where
+    E: ProvideErrorMetadata,
+{
+    match outcome {
+        Ok(_) => Heard::Served,
+        Err(e @ SdkError::ServiceError(service)) => {
+            let refused = Refused::by(service.raw(), e.code(), None);
+            Heard::of::<()>(&Err(refused.understand(Op::Open, "", "").error))
+        }
+        Err(SdkError::ResponseError(_)) => Heard::Refused,
+        Err(_) => Heard::Nothing,
+    }
+}
+
 /// A request that a store refused.
 pub(crate) struct Refused {
     status: u16,
@@ -96,9 +118,24 @@ pub(crate) struct Refused {
     region: Option<String>,
     /// Whether it names another address, too.
     elsewhere: bool,
+    /// When it was refused, by the store's clock.
+    date: Option<SystemTime>,
 }
 
 impl Refused {
+    /// One that the SDK tells of.
+    fn by(raw: &HttpResponse, code: Option<&str>, message: Option<&str>) -> Self {
+        Self {
+            status: raw.status().as_u16(),
+            code: code.map(str::to_owned),
+            message: message.map(str::to_owned),
+            retry_after: header(raw, "retry-after").and_then(|v| v.parse().ok()),
+            region: bucket_region(raw),
+            elsewhere: header(raw, "location").is_some(),
+            date: header(raw, "date").and_then(date),
+        }
+    }
+
     /// The same of an answer to a request that we made.
     pub(crate) fn of(head: &http::response::Parts, document: &[u8]) -> Self {
         let text = |name: &str| head.headers.get(name)?.to_str().ok();
@@ -111,6 +148,7 @@ impl Refused {
             retry_after: text("retry-after").and_then(|v| v.parse().ok()),
             region: text("x-amz-bucket-region").map(str::to_owned).or(said.region),
             elsewhere: head.headers.contains_key(http::header::LOCATION),
+            date: text("date").and_then(date),
         }
     }
 
@@ -129,8 +167,31 @@ impl Refused {
             region: self.region.as_deref().or(answer.other_region()).map(str::to_owned),
             elsewhere: self.elsewhere,
         });
-        Failure { error, code: self.code, redirect }
+        let denied = self.is_denied().then(|| Denied { date: self.date, stale: self.is_stale() });
+        Failure { error, code: self.code, redirect, denied }
     }
+
+    /// Whether it may be about the signature.
+    fn is_denied(&self) -> bool {
+        // An answer to HEAD has no code, and is 400 where a session has expired.
+        let bare = self.status == 400 && self.code.is_none();
+        matches!(self.status, 401 | 403) || bare || self.is_stale()
+    }
+
+    /// Whether it may be about a key that has been replaced.
+    fn is_stale(&self) -> bool {
+        match self.code.as_deref() {
+            Some(
+                "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "InvalidAccessKeyId",
+            ) => true,
+            code => code.is_none() && matches!(self.status, 400 | 401 | 403),
+        }
+    }
+}
+
+/// The time that a header tells.
+fn date(text: &str) -> Option<SystemTime> {
+    DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok()
 }
 
 /// Why a store did not do one of many things that a single request asked for.
@@ -213,6 +274,8 @@ impl Answer<'_> {
                 | "RequestLimitExceeded",
                 _,
             )
+            // An answer to HEAD has no words, and 503 is what S3 slows down with.
+            | ("", 503)
             | (_, 429) => make(ErrorKind::Throttled, &self.words()).with_retry(self.pause()),
             (
                 "BadDigest"
@@ -349,6 +412,7 @@ mod tests {
             (301, None, Op::Open, K::WrongRegion, Retry::Never),
             (503, Some("SlowDown"), Op::Read, K::Throttled, after),
             (429, None, Op::Read, K::Throttled, after),
+            (503, None, Op::Stat, K::Throttled, after),
             (500, Some("InternalError"), Op::Read, K::Server, after),
             (200, Some("InternalError"), Op::Commit, K::Server, after),
             (502, None, Op::Read, K::Server, after),

@@ -5,15 +5,19 @@
 //! asked what happened. Orphaned parts cost money, so whoever creates an upload completes or aborts it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use haul_core::{Attributes, Checksum, Committed, Error, ErrorKind, Op, Result, Retry, Verified};
 use md5::{Digest as _, Md5};
+use tokio::time::Instant;
 
 use crate::ObjectId;
 use crate::attributes::set_attributes;
 use crate::checksum::encode;
 use crate::client::S3Client;
+use crate::lost::{Doubt, discard_lost};
 use crate::seen::head;
 use crate::uploads::abort_upload;
 
@@ -35,6 +39,8 @@ pub(crate) struct Multipart {
     overwrite: bool,
     /// Whether a completion was tried: its answer may have been lost.
     tried: AtomicBool,
+    /// How long its beginning was uncertain, where it was: another upload may have been begun.
+    lost: Mutex<Option<Duration>>,
 }
 
 /// What an upload is created for.
@@ -44,6 +50,8 @@ pub(crate) struct MultipartSpec<'a> {
     pub(crate) overwrite: bool,
     /// Whether parts will carry checksums.
     pub(crate) checksums: bool,
+    /// What earlier tries came to.
+    pub(crate) doubt: &'a Doubt,
 }
 
 /// What the completed object has to be.
@@ -70,17 +78,21 @@ impl Multipart {
             .set_checksum_algorithm(checksummed.then_some(ChecksumAlgorithm::Crc64Nvme))
             .set_checksum_type(checksummed.then_some(ChecksumType::FullObject));
         let request = set_attributes!(request, spec.attributes);
-        let sent = client.asking(Op::Begin, &object, request.send()).await?;
-        let answer = sent.map_err(|e| {
-            let failed = at.failure(Op::Begin, &object.to_string(), e);
-            client.checksums.learn_if(checksummed, failed)
-        })?;
-        let id = answer.upload_id().map(str::to_owned).ok_or_else(|| {
-            Error::new(ErrorKind::Protocol, Op::Begin, &object, "the answer has no upload id")
-                .with_retry(Retry::Backoff)
-        })?;
+        let began = Instant::now();
+        let asking = async {
+            let answer = client.asking(Op::Begin, &object, request.send()).await?.map_err(|e| {
+                let failed = at.failure(Op::Begin, &object.to_string(), e);
+                client.checksums.learn_if(checksummed, failed)
+            })?;
+            answer.upload_id().map(str::to_owned).ok_or_else(|| {
+                Error::new(ErrorKind::Protocol, Op::Begin, &object, "the answer has no upload id")
+                    .with_retry(Retry::Backoff)
+            })
+        };
+        let id = asking.await.inspect_err(|e| spec.doubt.note(began, e))?;
+        let lost = Mutex::new(spec.doubt.lasted());
         let (checksummed, tried) = (AtomicBool::new(checksummed), AtomicBool::new(false));
-        Ok(Self { client, object, id, checksummed, overwrite: spec.overwrite, tried })
+        Ok(Self { client, object, id, checksummed, overwrite: spec.overwrite, tried, lost })
     }
 
     /// Whether parts carry checksums.
@@ -99,6 +111,7 @@ impl Multipart {
         parts: Vec<CompletedPart>,
         expected: Expected,
     ) -> Result<Committed> {
+        self.discard_lost().await;
         let again = self.tried.swap(true, Ordering::SeqCst);
         let etag = etag_of(&parts);
         match self.complete_once(parts, expected).await {
@@ -118,23 +131,18 @@ impl Multipart {
         expected: Expected,
     ) -> Result<Committed> {
         let checksum = expected.checksum.filter(|_| self.checksummed()).map(encode);
-        let answer = {
-            let at = self.client.at(&self.object.bucket).await;
-            let _permit = self.client.gate.enter().await;
-            at.complete_multipart_upload()
-                .bucket(&self.object.bucket)
-                .key(&self.object.key)
-                .upload_id(&self.id)
-                .multipart_upload(
-                    CompletedMultipartUpload::builder().set_parts(Some(parts)).build(),
-                )
-                .set_checksum_crc64_nvme(checksum.clone())
-                .set_checksum_type(checksum.as_ref().map(|_| ChecksumType::FullObject))
-                .set_if_none_match((!self.overwrite).then(|| "*".to_owned()))
-                .send()
-                .await
-                .map_err(|e| at.failure(Op::Commit, &self.object.to_string(), e))?
-        };
+        let at = self.client.at(&self.object.bucket).await;
+        let request = at
+            .complete_multipart_upload()
+            .bucket(&self.object.bucket)
+            .key(&self.object.key)
+            .upload_id(&self.id)
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
+            .set_checksum_crc64_nvme(checksum.clone())
+            .set_checksum_type(checksum.as_ref().map(|_| ChecksumType::FullObject))
+            .set_if_none_match((!self.overwrite).then(|| "*".to_owned()));
+        let sent = self.client.sending(request.send()).await;
+        let answer = sent.map_err(|e| at.failure(Op::Commit, &self.object.to_string(), e))?;
         let echoed = checksum.is_some() && answer.checksum_crc64_nvme() == checksum.as_deref();
         let verified = match expected.checksum {
             Some(checksum) if echoed => Verified::Checksum(checksum.algorithm),
@@ -177,7 +185,18 @@ impl Multipart {
 
     /// AbortMultipartUpload; an upload that is gone already is fine.
     pub(crate) async fn abort(&self) -> Result<()> {
+        self.discard_lost().await;
         abort_upload(&self.client, &self.object, &self.id).await
+    }
+
+    /// Discards an upload whose beginning was not answered, before this one is gone, by whose time it is
+    /// found. Once: a failure to do so is a warning.
+    async fn discard_lost(&self) {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(within) = lost else { return };
+        if let Err(e) = discard_lost(&self.client, &self.object, &self.id, within).await {
+            tracing::warn!("{e}; another upload of {} may be left behind", self.object);
+        }
     }
 }
 

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_sdk_s3::types::CompletedPart;
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::{
-    Algorithm, ChunkSpec, Committed, Error, ErrorKind, Op, Order, Payload, Receipt, Result, Sums,
-    Target, TargetLimits, Upload, UploadSpec, Verified,
+    Algorithm, ChunkSpec, Committed, Error, ErrorKind, Op, Order, Payload, Receipt, Result, Retry,
+    Sums, Target, TargetLimits, Upload, UploadSpec, Verified,
 };
 
 use crate::ObjectId;
 use crate::checksum::encode;
 use crate::client::S3Client;
+use crate::lost::Doubt;
 use crate::multipart::{
     Expected, MAX_PART, MIN_PART, Multipart, MultipartSpec, refuse_existing, verify,
 };
@@ -29,12 +30,14 @@ const MAX_SIGNED_PART: u64 = 64 << 20;
 pub struct S3Target {
     client: S3Client,
     object: ObjectId,
+    /// Whether the store may have begun an upload that we do not know of.
+    doubt: Arc<Doubt>,
 }
 
 impl S3Target {
     /// `object` at the client's endpoint. No request is sent yet.
     pub fn new(client: S3Client, object: ObjectId) -> Self {
-        Self { client, object }
+        Self { client, object, doubt: Arc::default() }
     }
 }
 
@@ -69,7 +72,12 @@ impl Target for S3Target {
                 }
                 _ => {
                     let UploadSpec { attributes, overwrite, .. } = spec;
-                    let spec = MultipartSpec { attributes, overwrite: *overwrite, checksums: true };
+                    let spec = MultipartSpec {
+                        attributes,
+                        overwrite: *overwrite,
+                        checksums: true,
+                        doubt: &self.doubt,
+                    };
                     Arc::new(Parts(Arc::new(Multipart::create(client, object, spec).await?)))
                 }
             };
@@ -90,9 +98,19 @@ struct Single {
 
 #[derive(Debug, Default)]
 struct SingleState {
-    stored: Mutex<Option<Committed>>,
+    stored: Mutex<Option<Stored>>,
     /// Whether a request was sent before: its answer may have been lost.
     tried: AtomicBool,
+}
+
+/// What came of the request.
+#[derive(Debug, Clone)]
+enum Stored {
+    /// The store took it.
+    Ours(Committed),
+    /// Something is there already, and may be what an earlier request of ours has put there. This is to
+    /// be looked at once the request is over: a look is a request, too.
+    Perhaps,
 }
 
 impl Upload for Single {
@@ -102,24 +120,20 @@ impl Upload for Single {
         async move {
             let again = state.tried.swap(true, Ordering::SeqCst);
             let put = wire::put_object(&client, &object, &spec, &payload).await;
-            let (committed, sums) = match put {
-                Ok(stored) => stored,
+            let (stored, sums) = match put {
+                Ok((committed, sums)) => (Stored::Ours(committed), sums),
                 // "It exists": perhaps by our own earlier request, whose answer was lost.
                 Err(e) if again && e.kind() == ErrorKind::AlreadyExists => {
-                    let ours = payload.sums_ahead().and_then(|s| s.get(Algorithm::Crc64Nvme));
-                    let expected = Expected { size: payload.len(), checksum: ours };
-                    match verify(&client, &object, expected).await {
-                        Ok(v @ Verified::Checksum(_)) => {
-                            let committed = Committed { verified: Some(v), ..Committed::default() };
-                            (committed, payload.sums_ahead().cloned().unwrap_or_default())
-                        }
-                        _ => return Err(e),
-                    }
+                    let Some(sums) = payload.sums_ahead() else { return Err(e) };
+                    (Stored::Perhaps, sums.clone())
                 }
                 Err(e) => return Err(e),
             };
-            let etag = committed.etag.clone();
-            *state.stored.lock().unwrap_or_else(PoisonError::into_inner) = Some(committed);
+            let etag = match &stored {
+                Stored::Ours(committed) => committed.etag.clone(),
+                Stored::Perhaps => None,
+            };
+            *state.stored.lock().unwrap_or_else(PoisonError::into_inner) = Some(stored);
             Ok(Receipt { chunk, sums, etag })
         }
         .boxed()
@@ -128,15 +142,28 @@ impl Upload for Single {
     fn commit<'a>(&'a self, _: &'a [Receipt], whole: &'a Sums) -> BoxFuture<'a, Result<Committed>> {
         async move {
             let stored = self.state.stored.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let mut committed = stored.ok_or_else(|| {
+            let stored = stored.ok_or_else(|| {
                 Error::new(ErrorKind::Protocol, Op::Commit, &self.object, "nothing was stored")
             })?;
-            if committed.verified.is_none() {
-                let checksum = whole.get(Algorithm::Crc64Nvme);
-                let expected = Expected { size: whole.len(), checksum };
-                committed.verified = Some(verify(&self.client, &self.object, expected).await?);
+            let checksum = whole.get(Algorithm::Crc64Nvme);
+            let expected = Expected { size: whole.len(), checksum };
+            match stored {
+                Stored::Ours(committed) if committed.verified.is_some() => Ok(committed),
+                Stored::Ours(committed) => {
+                    let verified = Some(verify(&self.client, &self.object, expected).await?);
+                    Ok(Committed { verified, ..committed })
+                }
+                Stored::Perhaps => match verify(&self.client, &self.object, expected).await {
+                    Ok(v @ Verified::Checksum(_)) => {
+                        Ok(Committed { verified: Some(v), ..Committed::default() })
+                    }
+                    Err(e) if e.retry() != Retry::Never => Err(e),
+                    _ => {
+                        let what = "it exists already";
+                        Err(Error::new(ErrorKind::AlreadyExists, Op::Write, &self.object, what))
+                    }
+                },
             }
-            Ok(committed)
         }
         .boxed()
     }

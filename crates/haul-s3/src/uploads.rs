@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::time::SystemTime;
 
-use haul_core::{Error, ErrorKind, Op, Result};
+use haul_core::{Error, ErrorKind, Op, Result, Retry};
 
 use crate::ObjectId;
 use crate::client::S3Client;
@@ -147,14 +147,45 @@ fn upload(xml: &mut Xml<'_>) -> Parsed<PendingUpload> {
     Ok(PendingUpload { key, upload_id, initiated })
 }
 
-/// Discards an unfinished upload; one that is gone already is fine.
+/// Discards an unfinished upload; one that is gone already is fine. It waits for no other request: what
+/// discards comes after a failure, when others may hold the gate for long.
 pub async fn abort_upload(client: &S3Client, object: &ObjectId, upload_id: &str) -> Result<()> {
     let at = client.at(&object.bucket).await;
     let request =
         at.abort_multipart_upload().bucket(&object.bucket).key(&object.key).upload_id(upload_id);
-    let aborted = client.asking(Op::Abort, object, request.send()).await?;
+    let aborted = client.asking_aside(Op::Abort, object, request.send()).await?;
     match aborted.map_err(|e| Error::from(at.failure(Op::Abort, &object.to_string(), e))) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+        Ok(_) => see_it_gone(client, object, upload_id).await,
+    }
+}
+
+/// A part that was on its way when its upload was discarded may be stored after that, and is paid for
+/// until it is discarded as well (API reference, AbortMultipartUpload). Who may not look, or cannot, has
+/// to take the store's word.
+async fn see_it_gone(client: &S3Client, object: &ObjectId, upload_id: &str) -> Result<()> {
+    if has_parts(client, object, upload_id).await.unwrap_or_default() {
+        let what = "a part was stored after it was discarded";
+        return Err(
+            Error::new(ErrorKind::Server, Op::Abort, object, what).with_retry(Retry::Backoff)
+        );
+    }
+    Ok(())
+}
+
+/// Whether an upload has any part; one that is gone has none.
+pub(crate) async fn has_parts(
+    client: &S3Client,
+    object: &ObjectId,
+    upload_id: &str,
+) -> Result<bool> {
+    let at = client.at(&object.bucket).await;
+    let request = at.list_parts().bucket(&object.bucket).key(&object.key).upload_id(upload_id);
+    let sent = client.asking_aside(Op::Abort, object, request.max_parts(1).send()).await?;
+    match sent.map_err(|e| Error::from(at.failure(Op::Abort, &object.to_string(), e))) {
+        Ok(left) => Ok(!left.parts().is_empty()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
     }
 }

@@ -167,10 +167,11 @@ pub(crate) async fn get_listed(
         range: None,
         checksum: client.checksums.algorithm().is_some(),
     };
-    let permit = client.gate.enter().await;
-    let getting = get(&at, Op::Open, &location, &asked);
-    let got = client.in_time(Op::Open, object, getting).await?;
-    let got = got.map_err(|failed| client.checksums.learn_if(asked.checksum, failed))?;
+    let getting = async {
+        let got = client.in_time(Op::Open, object, get(&at, Op::Open, &location, &asked)).await?;
+        got.map_err(|failed| client.checksums.learn_if(asked.checksum, failed))
+    };
+    let (got, permit) = client.gate.pass_keeping(getting).await?;
     let Got { seen, content_range, body } = got;
     seen.prove_version(object, Op::Open)?;
     let size = seen.length.and_then(|l| u64::try_from(l).ok());

@@ -5,6 +5,7 @@
 //! names worth trying ([`sizes`]), and what every backend must do ([`conformance`]). Must never be a dependency of anything that ships.
 
 pub mod calls;
+mod clock;
 #[expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a failed check is a panic")]
 pub mod conformance;
 pub mod faults;

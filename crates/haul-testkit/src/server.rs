@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -13,16 +14,20 @@ use http::{Request, Response};
 use hyper::service::Service;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::SimpleAuth;
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 
 use crate::calls::Calls;
+use crate::clock::Clocked;
 use crate::faults::{FaultLayer, Faults};
 use crate::memory::{MemoryS3, StoreRules};
 use crate::wire::{BoxError, WireBody, wire_body};
 
 /// The example key of the AWS documentation: every secret scanner knows it is none.
 const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-/// Its secret.
+/// Another key that may sign, as after a rotation.
+const OTHER_ACCESS_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
+/// The secret of both.
 const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
 /// An S3 endpoint on 127.0.0.1 for one test. Dropping it closes it.
@@ -55,13 +60,21 @@ impl TestServer {
     }
 
     fn serve(store: &MemoryS3, faults: &Faults, calls: &Calls) -> io::Result<Server> {
-        let anonymous = store.rules().anonymous;
+        let (anonymous, ahead) = (store.rules().anonymous, store.rules().clock_ahead);
         let mut builder = S3ServiceBuilder::new(store.clone());
-        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let mut keys = SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
+        keys.register(OTHER_ACCESS_KEY.to_owned(), SECRET_KEY.into());
+        builder.set_auth(keys);
+        if ahead != 0 {
+            // It is the layer in front that has another clock.
+            let mut config = S3Config::default();
+            config.presigned_url_max_skew_time_secs = u32::MAX;
+            builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+        }
         if anonymous {
             builder.set_access(Public);
         }
-        let service = S3OnWire(builder.build());
+        let service = Clocked { inner: S3OnWire(builder.build()), ahead };
         let layer = FaultLayer::new(service, faults.clone(), calls.clone());
         Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), layer)
     }
@@ -76,12 +89,17 @@ impl TestServer {
         self.server.addr()
     }
 
-    /// The one key that may sign.
+    /// A key that may sign.
     pub fn access_key(&self) -> &'static str {
         ACCESS_KEY
     }
 
-    /// Its secret.
+    /// Another one.
+    pub fn other_access_key(&self) -> &'static str {
+        OTHER_ACCESS_KEY
+    }
+
+    /// The secret of both.
     pub fn secret_key(&self) -> &'static str {
         SECRET_KEY
     }

@@ -35,7 +35,7 @@ pub(crate) async fn look(
     client: &S3Client,
     object: &ObjectId,
 ) -> Result<ObjectInfo> {
-    let policy = engine.options().retry.first_contact();
+    let policy = engine.options().retry;
     let look = || haul_s3::stat(client, object, Op::Compare);
     engine.retrying(policy, cx, &object.to_string(), look).await
 }

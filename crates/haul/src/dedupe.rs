@@ -157,7 +157,7 @@ impl Dedupe {
         let Some(Some(known)) = self.usable(known, cx) else { return Ok(None) };
         let object = ObjectId::new(&self.place.bucket, &known.key);
         let look = || haul_s3::stat(client, &object, Op::Open);
-        let policy = self.engine.options().retry.first_contact();
+        let policy = self.engine.options().retry;
         let intact = match self.engine.retrying(policy, cx, &object.to_string(), look).await {
             Ok(info) => Some(info)
                 .filter(|info| info.size == size && info.etag.as_deref() == Some(&known.etag)),

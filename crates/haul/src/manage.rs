@@ -99,7 +99,7 @@ impl Haul {
         Fut: Future<Output = Result<T>>,
     {
         let cx = JobContext::unwatched(self.cancel.clone());
-        let policy = self.options.engine.retry.first_contact();
+        let policy = self.options.engine.retry;
         self.engine.retrying(policy, &cx, &location.to_string(), attempt).await
     }
 }

@@ -350,7 +350,7 @@ async fn exists(
     object: &ObjectId,
 ) -> Result<bool> {
     let look = || haul_s3::stat(client, object, Op::Open);
-    let policy = engine.options().retry.first_contact();
+    let policy = engine.options().retry;
     match engine.retrying(policy, cx, &object.to_string(), look).await {
         Ok(_) => Ok(true),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),

@@ -170,7 +170,7 @@ impl Remover {
             return Vec::new();
         }
         let location = format!("s3://{bucket}");
-        let policy = self.engine.options().retry.first_contact();
+        let policy = self.engine.options().retry;
         let remove = || haul_s3::remove_many(client, bucket, keys);
         let mut outcomes: Vec<_> = keys.iter().map(|_| Outcome::Removed).collect();
         match self.engine.retrying(policy, cx, &location, remove).await {

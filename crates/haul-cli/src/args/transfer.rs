@@ -41,7 +41,7 @@ pub(crate) struct PaceArgs {
     /// Bytes a second at most
     #[arg(long, alias = "bwlimit", value_name = "RATE")]
     pub(crate) limit_rate: Option<Rate>,
-    /// Tries after the first, for what can be tried again
+    /// Tries after the first, for what can be tried again; below 7 also in an outage
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub(crate) retries: u32,
     /// How long nothing may move before a request is made anew

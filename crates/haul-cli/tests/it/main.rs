@@ -32,6 +32,7 @@ mod peers_ends;
 mod peers_misuse;
 mod publish;
 mod results;
+mod rotation;
 mod scale;
 mod secrets;
 mod signals;

@@ -214,6 +214,21 @@ async fn a_clean_up_that_hangs_is_given_up_on() {
     assert!(last.contains("s3://bucket/k") && last.contains(id.as_str()), "{done}");
 }
 
+/// A.17: an upload that is being begun when it is interrupted may come to be all the same, and that is said.
+#[tokio::test]
+async fn a_beginning_that_hangs_is_told_of() {
+    let world = World::new().await;
+    world.file("a", vec![1; 12 * MIB]);
+    let slow = Rule::on(Op::CreateMultipartUpload).always().then(Fault::Stall);
+    let slow = world.server.faults().add(slow);
+    let run = world.haul(["cp", "a", "s3://bucket/k"]).spawn();
+    within("the beginning", slow.wait_hits(1)).await;
+    run.signal(Signal::INT);
+    let done = run.end().await;
+    assert_eq!(done.code, 130, "{done}");
+    assert!(done.err.contains("s3://bucket/k may be left behind"), "{done}");
+}
+
 /// Made-up data can be large; Ctrl-C must not leave it in the temporary folder.
 #[tokio::test]
 async fn the_demo_leaves_nothing() {

@@ -120,9 +120,13 @@ impl Intake {
         let limit = self.limits.network.then_some(self.rules.stall);
         let stalled = |limit| stall::stalled(Op::Read, &self.location, limit);
         if self.broken {
-            let _permit = gate::enter(self.limits.gate.as_ref()).await;
+            let location = &self.location;
             if let Some(resuming) = self.stream.resume() {
-                timed(limit, resuming).await.map_err(stalled)??;
+                gate::pass(self.limits.gate.as_ref(), async {
+                    let stalled = |limit| stall::stalled(Op::Read, location, limit);
+                    timed(limit, resuming).await.map_err(stalled).flatten()
+                })
+                .await?;
             }
             self.broken = false;
         }
@@ -186,7 +190,7 @@ impl Intake {
         if self.stream.resume().is_none() {
             return Err(self.lost(e));
         }
-        let (e, attempt, wait) = self.backoff.after(e)?;
+        let (e, attempt, wait) = self.backoff.after(e, self.at > 0)?;
         self.broken = true;
         self.cx.meter.add_retry();
         self.cx.events.send(Event::Retrying { error: e.to_string(), attempt, wait });

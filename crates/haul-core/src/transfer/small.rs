@@ -27,16 +27,16 @@ impl Run {
     /// Opens the source: with room for all of it where that will be one chunk, so that it may be asked
     /// for at once.
     pub(super) async fn open(&self) -> Result<(Opened, Option<Small>)> {
-        let first = self.engine.options().retry.first_contact();
+        let policy = self.engine.options().retry;
         let source = &self.job.source;
         let Some(cost) = source.size_hint().and_then(|size| self.cost_if_small(size)) else {
             let open = || source.open();
-            return Ok((self.engine.retrying(first, &self.cx, &self.from, open).await?, None));
+            return Ok((self.engine.retrying(policy, &self.cx, &self.from, open).await?, None));
         };
         let share = self.cx.cancel.run_until_cancelled(self.engine.budget().acquire(cost)).await;
         let share = share.ok_or_else(|| Error::cancelled(Op::Open, &self.from))?;
         let open = || source.open_whole();
-        let (opened, body) = self.engine.retrying(first, &self.cx, &self.from, open).await?;
+        let (opened, body) = self.engine.retrying(policy, &self.cx, &self.from, open).await?;
         Ok((opened, Some(Small { share, cost, body })))
     }
 

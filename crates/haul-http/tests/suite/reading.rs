@@ -201,7 +201,7 @@ async fn connections_that_do_not_come_about() {
     assert!(e.hint().is_some());
     server_gone(server).await;
     let e = within(source(&format!("http://127.0.0.1:{port}/a")).open()).await.unwrap_err();
-    assert_eq!((e.kind(), e.retry()), (ErrorKind::Connect, Retry::Backoff), "{e}");
+    assert_eq!((e.kind(), e.retry()), (ErrorKind::Connect, Retry::Briefly), "{e}");
     let e = within(source("ftp://127.0.0.1/a").open()).await.unwrap_err();
     assert_eq!((e.kind(), e.retry()), (ErrorKind::Invalid, Retry::Never), "{e}");
 }

@@ -219,6 +219,159 @@ async fn cancelled_in_the_middle_it_leaves_nothing() {
     }
 }
 
-fn client_gate(client: &S3Client) -> Gate {
+pub(crate) fn client_gate(client: &S3Client) -> Gate {
     S3Source::new(client.clone(), ObjectId::new(BUCKET, "k")).limits().gate.unwrap()
+}
+
+/// What is asked of a store, and by what.
+const ASKED: [Op; 19] = [
+    Op::HeadObject,
+    Op::ListObjects,
+    Op::ListMultipartUploads,
+    Op::ListBuckets,
+    Op::HeadBucket,
+    Op::CreateBucket,
+    Op::DeleteBucket,
+    Op::DeleteObject,
+    Op::DeleteObjects,
+    Op::GetObject,
+    Op::PutObject,
+    Op::CopyObject,
+    Op::ObjectTagging,
+    Op::CreateMultipartUpload,
+    Op::UploadPart,
+    Op::UploadPartCopy,
+    Op::CompleteMultipartUpload,
+    Op::AbortMultipartUpload,
+    Op::ListParts,
+];
+
+/// Makes a request of every kind; what comes of it is not asked.
+async fn ask_for_everything(client: &S3Client) {
+    const MIB: u64 = 1 << 20;
+    let object = ObjectId::new(BUCKET, "k");
+    let engine = engine(0, 32 * MIB, 5 * MIB);
+    let run = async |source: Arc<dyn haul_core::Source>, target: Arc<dyn Target>| {
+        let cx = JobContext::unwatched(CancellationToken::new());
+        let attributes = Attributes::default();
+        let job = Job {
+            source,
+            target,
+            attributes,
+            overwrite: true,
+            expected_size: None,
+            keep_times: false,
+        };
+        drop(engine.clone().run(job, cx).await);
+    };
+    let memory = |len: u64| {
+        let content = sizes::pattern(usize::try_from(len).unwrap(), 1);
+        Arc::new(haul_testkit::conformance::MemorySource::new(content))
+    };
+    let target = |key: &str| Arc::new(S3Target::new(client.clone(), ObjectId::new(BUCKET, key)));
+    run(memory(1000), target("k")).await;
+    run(memory(11 * MIB), target("large")).await;
+    let sink = || Arc::new(MemoryTarget::new(TargetLimits::default()));
+    run(Arc::new(S3Source::new(client.clone(), object.clone())), sink()).await;
+    run(Arc::new(S3Source::listed(client.clone(), object.clone(), 1000, None)), sink()).await;
+    for from in ["k", "large"] {
+        let spec = haul_s3::CopySpec {
+            from: ObjectId::new(BUCKET, from),
+            to: ObjectId::new(BUCKET, "copy"),
+            attributes: Attributes::default(),
+            overwrite: true,
+            multipart_above: MIB,
+        };
+        let cx = JobContext::unwatched(CancellationToken::new());
+        drop(haul_s3::copy(&engine, client.clone(), spec, cx).await);
+    }
+    drop(crate::kit::list(client, crate::kit::spec("")).await);
+    drop(haul_s3::list_uploads(client.clone(), BUCKET, "").next_page().await);
+    drop(haul_s3::abort_upload(client, &object, "no-such-upload").await);
+    drop(haul_s3::list_buckets(client).await);
+    drop(haul_s3::bucket_exists(client, BUCKET).await);
+    drop(haul_s3::make_bucket(client, "another").await);
+    drop(haul_s3::remove_bucket(client, "another").await);
+    drop(haul_s3::remove_many(client, BUCKET, &["x", "y"].map(|key| (key.to_owned(), None))).await);
+    drop(haul_s3::remove(client, &object).await);
+}
+
+/// A.18, S0.21, S0.30: whatever is asked of a store that wants to be asked less, the gate hears of it.
+#[tokio::test]
+async fn every_request_reports_to_its_gate() {
+    for op in ASKED {
+        let (server, _) = start().await;
+        let client = client(&server, 16).await;
+        let mut attributes = Attributes::default();
+        attributes.tags.insert("a".into(), "b".into());
+        crate::kit::put(&client, "large", 11 << 20, 64 << 20, attributes).await.unwrap();
+        // Of an upload that is gone, nobody lists the parts.
+        if op == Op::ListParts {
+            let gone = Fault::Page { content_type: "text/plain".into(), body: String::new() };
+            server.faults().add(Rule::on(Op::AbortMultipartUpload).then(gone));
+        }
+        let busy = server.faults().add(Rule::on(op).then(Fault::status(503)));
+        let gate = client_gate(&client);
+        assert_eq!(gate.limit(), 16);
+        let all = async { ask_for_everything(&client).await };
+        tokio::time::timeout(HANG, all).await.unwrap();
+        assert_eq!(busy.hits(), 1, "{op:?}");
+        // Too few requests follow for the limit to come all the way back.
+        assert!(gate.limit() < 16, "{op:?} does not report");
+    }
+}
+
+/// A.18: with one request at a time nothing waits for itself: a write whose answer was lost, and a copy
+/// that finds something there.
+#[tokio::test]
+async fn nothing_waits_for_itself_at_a_limit_of_one() {
+    let (server, _) = start().await;
+    let client = client(&server, 1).await;
+    let content = sizes::pattern(1000, 1);
+    let hook = |server: &TestServer, key: &'static str| {
+        let (store, bytes) = (server.store().clone(), sizes::pattern(10, 2));
+        Fault::hook(move |_| drop(store.put(BUCKET, key, bytes.clone())))
+    };
+    let upload = async |key: &str| {
+        let job = Job {
+            source: Arc::new(haul_testkit::conformance::MemorySource::new(content.clone())),
+            target: Arc::new(S3Target::new(client.clone(), ObjectId::new(BUCKET, key))),
+            attributes: Attributes::default(),
+            overwrite: false,
+            expected_size: None,
+            keep_times: false,
+        };
+        let cx = JobContext::unwatched(CancellationToken::new());
+        let done = engine(0, 32 << 20, 5 << 20).run(job, cx);
+        tokio::time::timeout(HANG, Box::pin(done)).await.unwrap()
+    };
+    // Ours, and the answer was lost.
+    server.faults().add(Rule::on(Op::PutObject).key("a").then(Fault::LoseAnswer));
+    let report = upload("a").await.unwrap();
+    assert!(matches!(report.verified, haul_core::Verified::Checksum(_)), "{report:?}");
+    // The answer was lost, and then somebody else's is there.
+    server.faults().add(Rule::on(Op::PutObject).key("b").then(Fault::Reset));
+    server.faults().add(Rule::on(Op::PutObject).key("b").nth(2).then(hook(&server, "b")));
+    let e = upload("b").await.unwrap_err();
+    assert_eq!(e.kind(), haul_core::ErrorKind::AlreadyExists, "{e}");
+    // Copies within the store.
+    let copy = async |to: &str| {
+        let spec = haul_s3::CopySpec {
+            from: ObjectId::new(BUCKET, "a"),
+            to: ObjectId::new(BUCKET, to),
+            attributes: Attributes::default(),
+            overwrite: false,
+            multipart_above: 1 << 30,
+        };
+        let cx = JobContext::unwatched(CancellationToken::new());
+        let engine = Engine::new(EngineOptions::default());
+        let done = haul_s3::copy(&engine, client.clone(), spec, cx);
+        tokio::time::timeout(HANG, Box::pin(done)).await.unwrap()
+    };
+    server.faults().add(Rule::on(Op::CopyObject).key("c").then(Fault::LoseAnswer));
+    copy("c").await.unwrap();
+    server.faults().add(Rule::on(Op::CopyObject).key("d").then(hook(&server, "d")));
+    let e = copy("d").await.unwrap_err();
+    assert_eq!(e.kind(), haul_core::ErrorKind::AlreadyExists, "{e}");
+    assert_eq!(server.store().object(BUCKET, "d").unwrap().bytes().len(), 10);
 }

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a test is a panic")]
 
 mod believed;
+mod contact;
 mod copies;
 mod direct;
 mod gates;
@@ -13,6 +14,7 @@ mod kit;
 mod listed;
 mod listing;
 mod presign;
+mod rates;
 mod regions;
 mod remove;
 mod stores;

@@ -107,6 +107,9 @@ pub struct StoreRules {
     pub regions: RegionCheck,
     /// Let unsigned requests do everything, like a public bucket.
     pub anonymous: bool,
+    /// How many seconds its clock is ahead of this machine's: requests that were signed for another
+    /// time are refused, and answers dated by it.
+    pub clock_ahead: i64,
     /// Let go of bodies once they are hashed; they are served as [`synthetic_bytes`].
     pub sink: bool,
 }
@@ -135,6 +138,7 @@ impl Default for StoreRules {
             url_encoding: true,
             regions: RegionCheck::Off,
             anonymous: false,
+            clock_ahead: 0,
             sink: false,
         }
     }
