@@ -106,6 +106,7 @@ fn s3(store: &StoreArgs, requests: usize) -> S3Options {
     s3.profile = store.profile.as_ref().and_then(ProfileRef::aws).map(str::to_owned);
     s3.provider = store.provider;
     s3.no_sign_request = store.no_sign_request;
+    s3.requester_pays = store.requester_pays;
     s3.sign_payload = store.sign_payload;
     s3.path_style = store.addressing.map(|a| a == Addressing::Path);
     s3.max_parts = store.max_parts;

@@ -33,7 +33,7 @@ use crate::direct::Direct;
 use crate::error::{
     Denied, Failure, Redirect, Refused, bucket_region, failure, no_credentials, undelivered,
 };
-use crate::interceptor::Bare;
+use crate::interceptor::{Bare, Payer};
 use crate::profile::Named;
 use crate::provider::{Provider, Quirks, USUAL_REGION};
 use crate::region::{Place, Regions};
@@ -41,17 +41,19 @@ use crate::sdk::Http;
 use crate::store::StoreId;
 
 /// An access key, for callers that do not want the AWS chain to look for one.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct AccessKey {
     /// Access key id.
     pub id: String,
     /// Secret access key; never shown.
     pub secret: String,
+    /// The token of a session, for keys that hold for a while; never shown.
+    pub session_token: Option<String>,
 }
 
 impl fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessKey").field("id", &self.id).field("secret", &"***").finish()
+        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -73,6 +75,8 @@ pub struct S3Options {
     pub access_key: Option<AccessKey>,
     /// Send requests without a signature, for public objects.
     pub no_sign_request: bool,
+    /// Say in every request that whoever asks pays for it, where the owner of a bucket wants that.
+    pub requester_pays: bool,
     /// Sign the bytes of bodies too (SHA-256 of everything), for plain HTTP on an untrusted network.
     pub sign_payload: bool,
     /// Bucket in the path instead of the host name; without it, a custom endpoint gets it.
@@ -99,6 +103,7 @@ impl Default for S3Options {
             profile: None,
             access_key: None,
             no_sign_request: false,
+            requester_pays: false,
             sign_payload: false,
             path_style: None,
             provider: None,
@@ -120,6 +125,7 @@ pub struct S3Client {
     pub(crate) sign_payload: bool,
     /// Whether requests are signed at all.
     pub(crate) signed: bool,
+    requester_pays: bool,
     /// Most parts of an upload.
     pub(crate) max_parts: u64,
     /// What to sign with, where requests are signed.
@@ -206,6 +212,7 @@ impl S3Client {
             learned: Arc::default(),
             sign_payload: options.sign_payload,
             signed: !options.no_sign_request,
+            requester_pays: options.requester_pays,
             max_parts: options.max_parts.unwrap_or(quirks.max_parts).min(quirks.max_parts).max(1),
             keys,
             clock,
@@ -370,7 +377,8 @@ impl At<'_> {
         let S3Client { keys, signed, addresses, clock, .. } = self.client;
         let keys = if *signed { Some(keys.as_ref()?) } else { None };
         let address = addresses.of(self.bucket, &self.region, &self.sdk).await?;
-        Some(Direct { address, keys, clock, bare: self.client.quirks().bare_requests })
+        let (bare, payer) = (self.client.quirks().bare_requests, self.client.requester_pays);
+        Some(Direct { address, keys, clock, bare, payer })
     }
 
     /// Sends such a request; the answer is one that says yes.
@@ -508,6 +516,9 @@ fn configure(
     if quirks.bare_requests {
         config = config.interceptor(Bare);
     }
+    if options.requester_pays {
+        config = config.interceptor(Payer);
+    }
     config
 }
 
@@ -530,8 +541,9 @@ async fn load(
         loader = loader.endpoint_url(url);
     }
     if let Some(key) = &options.access_key {
-        let AccessKey { id, secret } = key.clone();
-        loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "haul"));
+        let AccessKey { id, secret, session_token } = key.clone();
+        let key = Credentials::new(id, secret, session_token, None, "haul");
+        loader = loader.credentials_provider(key);
     }
     if options.no_sign_request {
         loader = loader.no_credentials();

@@ -20,6 +20,7 @@ use crate::address::Address;
 use crate::attributes::{ENCODE, ENCODE_KEY, metadata_of, tagging_of};
 use crate::clock::Clock;
 use crate::credentials::Keys;
+use crate::interceptor::PAYER;
 use crate::sign::Signer;
 use crate::wire::{Get, Put, What};
 
@@ -35,6 +36,8 @@ pub(crate) struct Direct<'a> {
     pub(crate) clock: &'a Clock,
     /// Whether the store decodes what is stored as gzip, unless it is told not to.
     pub(crate) bare: bool,
+    /// Whether to say that whoever asks pays.
+    pub(crate) payer: bool,
 }
 
 /// A request that is ready but for its body, or `None` where the SDK knows better.
@@ -93,6 +96,8 @@ impl Direct<'_> {
         if key.trim().is_empty() {
             return None;
         }
+        let mut headers = headers;
+        headers.add(amz(PAYER), self.payer.then_some("requester"));
         let mut uri = format!("{}/{}", self.address.base, utf8_percent_encode(key, ENCODE_KEY));
         uri.push_str(&query.0);
         let mut request = Request::new(());
@@ -191,7 +196,7 @@ mod tests {
     fn direct() -> Direct<'static> {
         static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::default);
         let address = Address { base: "http://h:1/b".into(), region: "r".into() };
-        Direct { address: address.into(), keys: None, clock: &CLOCK, bare: false }
+        Direct { address: address.into(), keys: None, clock: &CLOCK, bare: false, payer: false }
     }
 
     fn get(key: &str) -> Get<'_> {

@@ -1,4 +1,4 @@
-//! Requests without what some front ends rewrite.
+//! Requests without what some front ends rewrite, and with what every one has to say.
 //!
 //! Owns the last look at a request before it is signed. Must never touch anything that S3 itself
 //! gives a meaning to.
@@ -46,6 +46,29 @@ impl Intercept for Bare {
         if request.method() == "HEAD" {
             request.headers_mut().insert("accept-encoding", "gzip");
         }
+        Ok(())
+    }
+}
+
+/// The header by which whoever asks agrees to pay (S3 user guide, "Requester Pays buckets").
+pub(crate) const PAYER: &str = "x-amz-request-payer";
+
+/// Says it in every request.
+#[derive(Debug)]
+pub(crate) struct Payer;
+
+impl Intercept for Payer {
+    fn name(&self) -> &'static str {
+        "haul::Payer"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        context.request_mut().headers_mut().insert(PAYER, "requester");
         Ok(())
     }
 }

@@ -30,6 +30,9 @@ pub(crate) struct StoreArgs {
     /// Do not sign requests, for public objects
     #[arg(long)]
     pub(crate) no_sign_request: bool,
+    /// Pay for requests and traffic, where the owner of a bucket does not
+    #[arg(long)]
+    pub(crate) requester_pays: bool,
     /// Sign the bytes of bodies too, for plain HTTP on a network you do not trust
     #[arg(long)]
     pub(crate) sign_payload: bool,

@@ -102,6 +102,7 @@ impl Tour<'_> {
         s3.access_key = Some(AccessKey {
             id: self.credentials.access_key.clone(),
             secret: self.credentials.secret_key.clone(),
+            session_token: None,
         });
         s3
     }

@@ -122,3 +122,20 @@ async fn attributes_arrive_and_come_back() {
     let calls = hot(&server);
     assert_eq!(calls[0].header("x-amz-tagging"), Some("team=a%26b"));
 }
+
+/// A.26: whoever asks says that they pay, in every request that there is.
+#[tokio::test]
+async fn the_payer_is_named_in_every_request() {
+    let (server, _) = start().await;
+    for pays in [true, false] {
+        let client = client(&server, |o| o.requester_pays = pays).await;
+        put(&client, "k", 11 * MIB, 5 * MIB, Attributes::default()).await.unwrap();
+        put(&client, "small", 100, 5 * MIB, Attributes::default()).await.unwrap();
+        read(&client, "small", 100).await.unwrap();
+        crate::kit::list(&client, crate::kit::spec("")).await.unwrap();
+        let said = pays.then_some("requester");
+        let calls = server.calls().list();
+        assert!(calls.iter().all(|call| call.header("x-amz-request-payer") == said), "{pays}");
+        server.calls().clear();
+    }
+}

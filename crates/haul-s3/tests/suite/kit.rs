@@ -24,6 +24,7 @@ pub(crate) fn options(server: &TestServer) -> S3Options {
     options.access_key = Some(AccessKey {
         id: server.access_key().to_owned(),
         secret: server.secret_key().to_owned(),
+        session_token: None,
     });
     options.timeout = Duration::from_secs(5);
     options

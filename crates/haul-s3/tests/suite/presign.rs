@@ -111,3 +111,18 @@ async fn google_gets_a_link_without_the_operation_s_name() {
     haul_s3::stat(&client, &ObjectId::new(BUCKET, "k"), haul_core::Op::Stat).await.unwrap();
     assert_eq!(server.calls().list()[1].header("accept-encoding"), Some("gzip"));
 }
+
+/// A.26: keys of a session come with their token.
+#[tokio::test]
+async fn the_token_of_a_session_is_sent_along() {
+    let (server, _) = start().await;
+    server.store().put(BUCKET, "k", "hello");
+    let mut options = options(&server);
+    let key = options.access_key.as_mut().unwrap();
+    key.session_token = Some("a/token".into());
+    assert!(!format!("{key:?}").contains("token\""), "{key:?}");
+    let client = S3Client::connect(&options).await.unwrap();
+    let link = presign_get(&client, &ObjectId::new(BUCKET, "k"), HOUR).await.unwrap();
+    assert!(link.url.contains("X-Amz-Security-Token=a%2Ftoken"), "{}", link.url);
+    haul_s3::stat(&client, &ObjectId::new(BUCKET, "k"), haul_core::Op::Stat).await.unwrap();
+}

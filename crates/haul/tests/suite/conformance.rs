@@ -154,7 +154,8 @@ impl Served {
         let mut options = S3Options::default();
         options.endpoint_url = Some(server.endpoint_url());
         options.region = Some("us-east-1".to_owned());
-        options.access_key = Some(AccessKey { id: keys.access_key, secret: keys.secret_key });
+        options.access_key =
+            Some(AccessKey { id: keys.access_key, secret: keys.secret_key, session_token: None });
         let client = S3Client::connect(&options).await.unwrap();
         Self { dir, client, _server: server }
     }

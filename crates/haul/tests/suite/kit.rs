@@ -46,6 +46,7 @@ pub(crate) fn s3_options(server: &TestServer) -> S3Options {
     s3.access_key = Some(AccessKey {
         id: server.access_key().to_owned(),
         secret: server.secret_key().to_owned(),
+        session_token: None,
     });
     s3.timeout = Duration::from_secs(1);
     s3
