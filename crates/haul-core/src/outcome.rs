@@ -79,7 +79,7 @@ impl fmt::Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exists => f.write_str("it exists"),
-            Self::Same(Verified::Size) => f.write_str("same size and not older"),
+            Self::Same(Verified::Size) => f.write_str("same size, and not changed since"),
             Self::Same(by) => write!(f, "same content ({by})"),
         }
     }

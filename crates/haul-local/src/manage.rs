@@ -130,13 +130,18 @@ impl DestinationRoot {
         .await
     }
 
-    /// Removes the folders that `path` was in, from the deepest up, as far as nothing is in them.
+    /// Removes the folders that `path` was in, from the deepest up, as far as nothing is in them and
+    /// none of them `stays`; it is asked with a slash at the end.
     pub async fn remove_empty_folders(
         self: &Arc<Self>,
         path: impl Borrow<RelPath> + Send,
+        stays: impl Fn(&RelPath) -> bool + Send + 'static,
     ) -> Result<()> {
-        self.at(Op::Remove, path.borrow(), |root, path, location| {
+        self.at(Op::Remove, path.borrow(), move |root, path, location| {
             for folder in path.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()) {
+                if stays(&RelPath::new(folder.join(""))) {
+                    break;
+                }
                 match root.remove_folder(folder) {
                     Ok(()) | Err(Errno::NOENT) => {}
                     // Something is in it, or it is a mount point, or no folder at all.

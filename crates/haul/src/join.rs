@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Dest(Entry),
     /// Both have it.
     Both(Entry, Entry),
+    /// A folder with nothing in it at the source, and with something in it at the destination.
+    BothFull(Entry),
     /// A part of the source cannot be listed; the rest goes on.
     Unlisted(Error),
     /// A part of the destination cannot be listed; the rest goes on.
@@ -41,11 +43,13 @@ pub(crate) enum Step {
 
 impl Step {
     /// What it is about, where that is known.
-    pub(crate) fn path(&self) -> Option<&RelPath> {
+    pub(crate) fn entry(&self) -> Option<&Entry> {
         match self {
-            Self::Source(e) | Self::SourceNear(e) | Self::Dest(e) | Self::Both(e, _) => {
-                Some(&e.path)
-            }
+            Self::Source(e)
+            | Self::SourceNear(e)
+            | Self::Dest(e)
+            | Self::Both(e, _)
+            | Self::BothFull(e) => Some(e),
             Self::Unlisted(_) | Self::Hidden(_) => None,
         }
     }
@@ -142,7 +146,7 @@ impl Join {
             match (theirs, ours) {
                 (Some(e), _) | (None, Some(e)) if !self.filter.admits(&e) => {}
                 (Some(s), None) if stands(&s, self.dest.ready.front()) => {
-                    return Ok(Some(Step::Both(s.clone(), s)));
+                    return Ok(Some(Step::BothFull(s)));
                 }
                 (None, Some(d)) if stands(&d, self.source.ready.front()) => {}
                 (Some(s), Some(d)) => return Ok(Some(Step::Both(s, d))),

@@ -3,6 +3,7 @@
 //! Owns the batches: a store removes up to 1,000 keys by one request, and each key is settled by
 //! itself.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -30,6 +31,8 @@ pub(crate) struct Remover {
     engine: Engine,
     target: Place,
     dry_run: bool,
+    /// Folders that stay, though they are left with nothing in them; with a slash.
+    kept: Arc<BTreeSet<RelPath>>,
 }
 
 /// One thing to remove.
@@ -57,7 +60,12 @@ impl Doomed {
 
 impl Remover {
     pub(crate) fn new(engine: &Engine, target: Place, dry_run: bool) -> Self {
-        Self { engine: engine.clone(), target, dry_run }
+        Self { engine: engine.clone(), target, dry_run, kept: Arc::default() }
+    }
+
+    /// Leaves these folders, which end in a slash, though nothing is left in them.
+    pub(crate) fn keeping(self, folders: BTreeSet<RelPath>) -> Self {
+        Self { kept: Arc::new(folders), ..self }
     }
 
     /// Removes what `names` names. What cannot be listed fails as one item.
@@ -117,7 +125,7 @@ impl Remover {
             Place::Disk(_, root) => {
                 let mut outcomes = Vec::with_capacity(doomed.len());
                 for doomed in doomed {
-                    outcomes.push(remove_file(root.as_ref(), doomed).await);
+                    outcomes.push(self.remove_file(root.as_ref(), doomed).await);
                 }
                 outcomes
             }
@@ -195,22 +203,26 @@ impl Remover {
         }
         outcomes
     }
-}
 
-async fn remove_file(root: Option<&Arc<DestinationRoot>>, doomed: &Doomed) -> Outcome {
-    let path = &doomed.path;
-    let Some(root) = root else {
-        let what = "its folder was not opened";
-        return Outcome::Failed(Error::new(ErrorKind::Io, Op::Remove, path.shown(), what));
-    };
-    let seen = doomed.seen.as_ref().map(|seen| seen.file);
-    match root.remove(path.clone(), seen).await {
-        Ok(()) => {
-            // Folders that are left with nothing in them go too; one that is not empty stays.
-            let _best_effort = root.remove_empty_folders(path.clone()).await;
-            Outcome::Removed
+    async fn remove_file(&self, root: Option<&Arc<DestinationRoot>>, doomed: &Doomed) -> Outcome {
+        let path = &doomed.path;
+        let Some(root) = root else {
+            let what = "its folder was not opened";
+            return Outcome::Failed(Error::new(ErrorKind::Io, Op::Remove, path.shown(), what));
+        };
+        let seen = doomed.seen.as_ref().map(|seen| seen.file);
+        match root.remove(path.clone(), seen).await {
+            // Somebody else was faster.
+            Err(e) if seen.is_some() && e.kind() == ErrorKind::NotFound => Outcome::Removed,
+            Err(e) => Outcome::Failed(e),
+            Ok(()) => {
+                // Folders that are left with nothing in them go too; one that is not empty stays.
+                let kept = Arc::clone(&self.kept);
+                let stays = move |folder: &RelPath| kept.contains(folder);
+                let _best_effort = root.remove_empty_folders(path.clone(), stays).await;
+                Outcome::Removed
+            }
         }
-        Err(e) => Outcome::Failed(e),
     }
 }
 

@@ -92,7 +92,7 @@ impl TreeRequest {
 /// How to tell that two files are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compare {
-    /// Same size, and the destination is not older.
+    /// Same size, and the times say that it has not changed since: see `docs/sync.md`.
     #[default]
     Times,
     /// Same size.

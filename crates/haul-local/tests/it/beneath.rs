@@ -92,7 +92,7 @@ async fn links_lead_nowhere() {
         }
     }
     std::fs::write(outside.join("file"), "theirs").unwrap();
-    dest.root.remove_empty_folders(RelPath::new("x/file")).await.unwrap();
+    dest.root.remove_empty_folders(RelPath::new("x/file"), |_| false).await.unwrap();
     assert_eq!(tree(&outside), ["file=theirs"]);
     // The link itself can be replaced: what it leads to belongs to somebody else.
     dest.write("x", "mine").await.unwrap();
@@ -254,7 +254,7 @@ async fn removing() {
     symlink("z", dest.at("l")).unwrap();
     root.remove(RelPath::new("l"), None).await.unwrap();
     root.remove(RelPath::new("a/b/c/1"), None).await.unwrap();
-    root.remove_empty_folders(RelPath::new("a/b/c/1")).await.unwrap();
+    root.remove_empty_folders(RelPath::new("a/b/c/1"), |_| false).await.unwrap();
     assert_eq!(dest.tree(), ["a/", "a/2=", "z="]);
     let missing = root.remove(RelPath::new("a/b/c/1"), None).await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
@@ -265,8 +265,8 @@ async fn removing() {
     assert!(root.remove(RelPath::new("a/"), None).await.is_err(), "something is in it");
     root.remove(RelPath::new("a/2"), None).await.unwrap();
     root.remove(RelPath::new("z"), None).await.unwrap();
-    root.remove_empty_folders(RelPath::new("a/2")).await.unwrap();
-    root.remove_empty_folders(RelPath::new("z")).await.unwrap();
+    root.remove_empty_folders(RelPath::new("a/2"), |_| false).await.unwrap();
+    root.remove_empty_folders(RelPath::new("z"), |_| false).await.unwrap();
     assert!(dest.tree().is_empty());
     assert!(dest.at("").is_dir(), "the root stays");
 }

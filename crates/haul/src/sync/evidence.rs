@@ -50,7 +50,9 @@ impl Pairs {
     /// the time of the upload in its listing, and the file's own only for those who ask.
     fn glance_at_times(&self, source: &Entry, dest: &Entry) -> Glance {
         let inner = &*self.0;
-        let equal = || equal_times(source.modified, dest.modified);
+        let times = source.modified.zip(dest.modified);
+        // As exactly as the destination keeps it: the source's may be a whole second by chance.
+        let equal = || times.is_some_and(|(s, d)| d == truncated(s, d));
         match (&inner.from, inner.to()) {
             (_, Place::Disk(..)) if equal() => Glance::Same,
             (Place::Disk(..), Place::Disk(..)) => Glance::Differs,
@@ -58,8 +60,7 @@ impl Pairs {
             // The object may carry the file's own time.
             (Place::Disk(..), _) | (_, Place::Disk(..)) => Glance::Look,
             (Place::Store { client: a, .. }, Place::Store { client: b, .. }) => {
-                let not_older =
-                    source.modified.zip(dest.modified).is_some_and(|(s, d)| later(d, s));
+                let not_older = times.is_some_and(|(s, d)| later(d, s));
                 let etags = ((a, source.etag.as_deref()), (b, dest.etag.as_deref()));
                 match compare::etags(etags.0, etags.1) {
                     Verdict::Same(_) => Glance::Same,
@@ -141,7 +142,7 @@ impl Pairs {
     /// One pair of a comparison.
     pub(super) async fn check(self, step: Step, cx: JobContext) -> Settled {
         let inner = &*self.0;
-        let path = step.path().cloned().unwrap_or_else(|| RelPath::new(""));
+        let path = step.entry().map_or_else(|| RelPath::new(""), |e| e.path.clone());
         let (from, to) = (Foreign::from(&inner.from.origin(&path)), inner.to().name(&path));
         let outcome = match step {
             Step::Source(_) | Step::SourceNear(_) => {
@@ -149,6 +150,7 @@ impl Pairs {
             }
             Step::Dest(_) => Outcome::Differs(Difference::MissingAtSource),
             Step::Unlisted(e) | Step::Hidden(e) => Outcome::Failed(e),
+            Step::BothFull(_) => Outcome::Same(Verified::Size),
             Step::Both(source, dest) => match self.check_both(source, &dest, &cx).await {
                 Ok(Verdict::Same(by)) => Outcome::Same(by),
                 Ok(Verdict::Differs(how)) => Outcome::Differs(how),

@@ -31,6 +31,8 @@ pub(super) struct Plan {
     pub(super) source: Veil,
     pub(super) dest: Veil,
     way: Mutex<Way>,
+    /// Folders that the source has, too, with nothing in them.
+    kept: Mutex<BTreeSet<RelPath>>,
 }
 
 /// Files where folders have to be, and the other way round.
@@ -53,6 +55,7 @@ impl Plan {
             source: Veil::default(),
             dest: Veil::default(),
             way: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
@@ -105,6 +108,14 @@ impl Plan {
     pub(super) fn block(&self, source: &Entry) {
         let mut way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
         way.blocked.insert(source.path.as_bytes().to_vec());
+    }
+
+    /// The source has this folder, with nothing in it: it stays when what is in it goes.
+    pub(super) fn keep(&self, folder: &Entry) {
+        if self.delete {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.insert(folder.path.clone());
+        }
     }
 
     /// What waits for removals: paths at and below which the destination had something else.
@@ -188,7 +199,8 @@ impl Pairs {
         };
         let inner = &*self.0;
         let dry_run = inner.mover.0.how.dry_run;
-        let remover = Remover::new(inner.engine(), inner.to().clone(), dry_run);
+        let kept = std::mem::take(&mut *plan.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        let remover = Remover::new(inner.engine(), inner.to().clone(), dry_run).keeping(kept);
         let (source, dest) = (plan.source.clone(), plan.dest.clone());
         let doomed = removals.into_stream()?.filter_map(move |noted| {
             std::future::ready(match noted {

@@ -70,8 +70,10 @@ impl Haul {
             if !blocked.is_empty() {
                 // What was in the way is gone; or it is not, and then each says so.
                 let plan = Arc::new(Plan::new(false));
-                job.round(&cx, &plan, move |step| step.path().is_some_and(|p| blocked.holds(p)))
-                    .await?;
+                job.round(&cx, &plan, move |step| {
+                    step.entry().is_some_and(|e| blocked.holds(&e.path))
+                })
+                .await?;
             }
             removed?;
             Ok(summary(&cx, started))
@@ -219,12 +221,7 @@ impl Pairs {
         });
         steps.filter(move |step| {
             let marker = |e: &Entry| e.kind == EntryKind::Folder && !folders;
-            std::future::ready(match step {
-                Ok(Step::Source(e) | Step::SourceNear(e) | Step::Dest(e) | Step::Both(e, _)) => {
-                    !marker(e)
-                }
-                _ => true,
-            })
+            std::future::ready(!step.as_ref().is_ok_and(|step| step.entry().is_some_and(marker)))
         })
     }
 
@@ -252,6 +249,15 @@ impl Pairs {
                 return None;
             }
             Ok(Step::Source(source) | Step::SourceNear(source)) => Pair { source, dest: None },
+            // What is in it goes: then it is a marker that stays, in a store.
+            Ok(Step::BothFull(source)) if plan.delete && !self.to_disk() => {
+                Pair { source, dest: None }
+            }
+            Ok(Step::BothFull(source)) => {
+                plan.keep(&source);
+                cx.tally.skip(1);
+                return None;
+            }
             Ok(Step::Both(source, dest)) => match self.glance(&source, &dest) {
                 Glance::Same => {
                     cx.tally.skip(1);

@@ -287,6 +287,32 @@ async fn folders_that_are_empty_on_one_side() {
     assert!(kit.keys_below("p/").contains(&"d/x".to_owned()));
 }
 
+/// A folder that the source has with nothing in it stays when what was in it goes.
+#[tokio::test]
+async fn folders_that_are_emptied_stay_where_the_source_has_them() {
+    let kit = Kit::new().await;
+    kit.write("in/f", b"x");
+    for folder in ["in/a/b", "in/c"] {
+        std::fs::create_dir_all(kit.path(folder)).unwrap();
+    }
+    for extra in ["a/b/x/y", "a/b-", "c/1", "c/2", "d/e"] {
+        kit.write(&format!("out/{extra}"), b"x");
+        kit.put(&format!("p/{extra}"), b"x");
+    }
+    let request = mirror_of(&kit.local("in"), &kit.local("out"));
+    let dry = kit.sync(with(request.clone(), |r| r.dry_run = true)).await;
+    let real = kit.sync(request.clone()).await;
+    assert_eq!(real.counts(), (1, 2, 5, 0));
+    assert_eq!(dry.changes(), real.changes());
+    assert!(kit.path("out/a/b").is_dir() && kit.path("out/c").is_dir());
+    assert!(!kit.path("out/a/b/x").exists() && !kit.path("out/d").exists());
+    assert_eq!(kit.sync(request).await.counts(), (0, 3, 0, 0));
+    let marked = with(mirror_of(&kit.local("in"), &s3("p")), |r| r.empty_folders = true);
+    assert_eq!(kit.sync(marked.clone()).await.counts(), (3, 0, 5, 0));
+    assert_eq!(kit.keys_below("p/"), ["a/b/", "c/", "f"]);
+    assert_eq!(kit.sync(marked).await.summary().copied, 0);
+}
+
 /// Every item of a job has a number of its own, in both phases: they come out in that order.
 #[tokio::test]
 async fn copies_and_removals_are_numbered_through() {
