@@ -306,6 +306,23 @@ async fn an_edit_before_the_upload_is_not_recorded() {
     assert_eq!(kit.bytes("q/twin"), b"OLD content");
 }
 
+/// A.9: the object is replaced between the look at it and the copy's own: the copy is of what was looked
+/// at, or the file is sent.
+#[tokio::test]
+async fn an_object_that_is_replaced_before_the_copy_looks_is_no_hit() {
+    let kit = Kit::new().await;
+    kit.write("in/f", b"content");
+    copy(&kit, "in", "p").await.summary();
+    let store = kit.server.store().clone();
+    let replace = Fault::hook(move |_| {
+        store.put(crate::kit::BUCKET, "p/f", b"CONTENT".to_vec());
+    });
+    // The first look is the index's, the second one is at the destination, the third is the copy's.
+    kit.server.faults().add(Rule::on(Op::HeadObject).key("p/f").nth(2).then(replace));
+    assert_eq!(copy(&kit, "in", "q").await.counts(), (1, 0, 0, 0));
+    assert_eq!(kit.bytes("q/f"), b"content");
+}
+
 /// A dry run looks nothing up and writes nothing, the index least of all.
 #[tokio::test]
 async fn a_dry_run_makes_no_index() {
