@@ -4,6 +4,7 @@
 //! binary knows: verbs, flags, settings, providers, JSON. Examples run in a folder and against stores
 //! of their own; none may leave this machine. How blocks are written is in [`Block`].
 
+mod guarantees;
 mod objects;
 mod place;
 mod shards;
@@ -41,6 +42,7 @@ pages! {
     configuration: "docs/configuration.md",
     scaling: "docs/scaling.md",
     json: "docs/json.md",
+    guarantees: "docs/guarantees.md",
     benchmarks: "docs/benchmarks.md",
 }
 
