@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     /// Whether it is the same store in truth, however each side was told to reach it: then a key is
     /// the same object on both.
     pub(crate) one_store: bool,
-    /// Where below the destination the sources are: nothing may be moved over what is moved itself.
+    /// Where below the destination sources are: nothing may be put there.
     pub(crate) sources_inside: Vec<RelPath>,
     /// Folders that are moved with all that is in them.
     pub(crate) leaves: Vec<PathBuf>,
@@ -95,18 +95,7 @@ impl Mover {
     /// What is its own destination has nowhere to go to: at the end of every road, because patterns
     /// and lists lead there as well as trees do.
     async fn refuse_itself(&self, pick: &Pick) -> Result<()> {
-        let Shared { to, how, sources_inside, .. } = &*self.0;
-        let path = Path::new(pick.to.as_os_str());
-        let among = |source: &RelPath| {
-            let source = Path::new(source.as_os_str());
-            path != source && path.starts_with(source)
-        };
-        let file = pick.entry.kind != EntryKind::Folder;
-        if how.remove_source && file && sources_inside.iter().any(among) {
-            let what = "its destination is inside of what is moved";
-            return Err(Error::new(ErrorKind::Invalid, Op::Move, &pick.from, what)
-                .with_hint("move it by itself, before or after the others"));
-        }
+        let Shared { to, how, .. } = &*self.0;
         let (same, in_place, thing) = match (&pick.from, to) {
             (Origin::Object(from), Place::Store { .. }) => {
                 let Ok(object) = to.object(&pick.to) else { return Ok(()) };
@@ -121,11 +110,26 @@ impl Mover {
             }
             _ => return Ok(()),
         };
+        let op = if how.remove_source { Op::Move } else { Op::Copy };
         if same && !in_place {
-            let op = if how.remove_source { Op::Move } else { Op::Copy };
             return Err(onto_itself(op, &pick.from, thing, &how.attributes));
         }
+        if !same && self.lands_among_sources(pick) {
+            let what = "its destination is inside of a source, and might be read or replaced twice";
+            return Err(Error::new(ErrorKind::Invalid, op, &pick.from, what)
+                .with_hint("take it by itself, before or after the others"));
+        }
         Ok(())
+    }
+
+    /// Whether it would be put where there are sources that are still to be read.
+    fn lands_among_sources(&self, pick: &Pick) -> bool {
+        let path = Path::new(pick.to.as_os_str());
+        let among = |source: &RelPath| {
+            let source = Path::new(source.as_os_str());
+            path != source && path.starts_with(source)
+        };
+        pick.entry.kind != EntryKind::Folder && self.0.sources_inside.iter().any(among)
     }
 
     async fn try_one(&self, pick: &Pick, cx: &JobContext) -> Result<Outcome> {

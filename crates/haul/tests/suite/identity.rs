@@ -102,7 +102,7 @@ async fn nothing_is_moved_over_what_is_moved_itself() {
             let many = kit.copy_tree(with(moving(from, to), |r| r.dry_run = dry_run)).await;
             assert_eq!(many.summary().failed, 2, "{dry_run}: {:?}", many.items);
             let said = &many.failures()[0];
-            assert!(said.contains("inside of what is moved"), "{said}");
+            assert!(said.contains("inside of a source"), "{said}");
         }
     }
     let want = [("p/q/q/q/x", "three"), ("p/q/q/x", "two"), ("p/x", "one")];
@@ -162,4 +162,30 @@ async fn two_names_of_one_file_are_not_moved_onto_each_other() {
     }
     assert_eq!(std::fs::read(kit.path("a/f")).unwrap(), b"precious");
     assert_eq!(std::fs::read(kit.path("b/f")).unwrap(), b"precious");
+}
+
+/// M.4: a source that is in another one as well would be moved twice.
+#[tokio::test]
+async fn sources_that_are_in_each_other_are_not_moved() {
+    let kit = Kit::new().await;
+    kit.write("d/a/f", b"x");
+    let mut request = moving(kit.local("d/a"), s3("p/"));
+    request.select.sources.push(kit.local("d"));
+    let e = refused(&kit.haul, request).await;
+    assert!(e.to_string().contains("inside of another source"), "{e}");
+    assert!(kit.path("d/a/f").exists() && kit.keys().is_empty());
+}
+
+/// M.1: nor is anything copied over what is still to be read.
+#[tokio::test]
+async fn a_copy_does_not_replace_its_own_sources() {
+    let kit = Kit::new().await;
+    for (key, content) in [("x/a", "outer"), ("x/x/a", "inner")] {
+        kit.put(key, content.as_bytes());
+    }
+    let request = with(moving(s3("x/"), s3("")), |r| r.remove_source = false);
+    let many = kit.copy_tree(request).await;
+    assert_eq!(many.summary().failed, 1, "{:?}", many.items);
+    assert!(many.failures()[0].contains("is inside of a source"), "{:?}", many.failures());
+    assert_eq!((kit.bytes("a"), kit.bytes("x/a")), (b"outer".into(), b"outer".into()));
 }

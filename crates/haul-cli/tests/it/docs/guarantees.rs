@@ -17,7 +17,8 @@ fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
             for line in text.lines().map(str::trim_start) {
                 marked |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
                 let declared = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
-                if let (true, Some((name, _))) = (marked, declared.and_then(|d| d.split_once('('))) {
+                if let (true, Some((name, _))) = (marked, declared.and_then(|d| d.split_once('(')))
+                {
                     found.insert(name.to_owned());
                     marked = false;
                 }
