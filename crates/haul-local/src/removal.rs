@@ -139,7 +139,7 @@ fn put(folder: &OwnedFd, from: &OsStr, to: &OsStr) -> rustix::io::Result<()> {
 fn stamp(stat: &Stat) -> FileStamp {
     let (device, inode) = folder::id(stat);
     #[expect(clippy::unnecessary_cast, reason = "their types differ between systems")]
-    let modified = (stat.st_mtime as i64, stat.st_mtime_nsec as i64);
+    let modified = (stat.st_mtime as i64, (stat.st_mtime_nsec as u64).cast_signed());
     #[expect(clippy::cast_sign_loss, reason = "no file is shorter than nothing")]
     FileStamp { device, inode, size: stat.st_size as u64, modified }
 }

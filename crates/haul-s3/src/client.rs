@@ -146,7 +146,7 @@ pub struct S3Client {
 pub(crate) struct Learned {
     pub(crate) no_list_v2: AtomicBool,
     pub(crate) no_delete_objects: AtomicBool,
-    pub(crate) no_conditional_delete: AtomicBool,
+    pub(crate) removes_plainly: AtomicBool,
 }
 
 impl fmt::Debug for S3Client {

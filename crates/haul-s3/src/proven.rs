@@ -26,7 +26,7 @@ pub async fn remove_proven(client: &S3Client, object: &ObjectId, read: &ObjectSt
         return Err(Error::new(ErrorKind::Unsupported, Op::Move, object, what)
             .with_hint("the store gives it neither an ETag nor a version: copy it, then rm it"));
     }
-    let (quirks, learned) = (client.quirks(), &client.learned.no_conditional_delete);
+    let (quirks, learned) = (client.quirks(), &client.learned.removes_plainly);
     let may_ask = (quirks.conditional_delete || !quirks.known) && !learned.load(Ordering::Relaxed);
     let etag = read.strong_etag().filter(|_| may_ask);
     // A store that is not known to compare may leave the condition out without a word.
