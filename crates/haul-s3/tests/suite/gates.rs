@@ -281,6 +281,8 @@ async fn ask_for_everything(client: &S3Client) {
             attributes: Attributes::default(),
             overwrite: true,
             multipart_above: MIB,
+            expected_etag: None,
+            keep_class: false,
         };
         let cx = JobContext::unwatched(CancellationToken::new());
         drop(haul_s3::copy(&engine, client.clone(), spec, cx).await);
@@ -362,6 +364,8 @@ async fn nothing_waits_for_itself_at_a_limit_of_one() {
             attributes: Attributes::default(),
             overwrite: false,
             multipart_above: 1 << 30,
+            expected_etag: None,
+            keep_class: false,
         };
         let cx = JobContext::unwatched(CancellationToken::new());
         let engine = Engine::new(EngineOptions::default());

@@ -177,7 +177,8 @@ async fn begin_after_a_failure(client: &S3Client, key: &str) -> Arc<dyn Upload> 
     let target = S3Target::new(client.clone(), ObjectId::new(BUCKET, key));
     let policy = PlanPolicy { part_size: 5 << 20, explicit: true };
     let plan = haul_core::plan::plan(11 << 20, &target.limits(), policy).unwrap();
-    let spec = UploadSpec { plan: Some(plan), attributes: Attributes::default(), overwrite: true };
+    let (plan, attributes) = (Some(plan), Attributes::default());
+    let spec = UploadSpec { plan, attributes, overwrite: true, read: None };
     target.begin(&spec).await.unwrap_err();
     target.begin(&spec).await.unwrap()
 }
