@@ -49,7 +49,7 @@ impl Haul {
         }
         let roots = self.roots(&request.select, goes_into(&request)).await?;
         let (to, rename) = destination(&request, &roots)?;
-        let sources = self.refuse_overlap(&request, &roots, &to).await?;
+        let sources = Box::pin(self.refuse_overlap(&request, &roots, &to)).await?;
         let how = How {
             attributes: request.attributes.clone(),
             overwrite: request.overwrite,
