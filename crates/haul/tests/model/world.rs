@@ -121,6 +121,7 @@ impl World {
         s3.access_key = Some(AccessKey {
             id: server.access_key().to_owned(),
             secret: server.secret_key().to_owned(),
+            session_token: None,
         });
         s3.timeout = Duration::from_secs(2);
         Some(s3)
