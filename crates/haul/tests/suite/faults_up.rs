@@ -55,9 +55,9 @@ async fn what_passes_is_survived() {
 /// uploads, and of one that is found a look at its parts, its end, and a look whether it is gone.
 fn looks(op: Op, fault: &Fault) -> usize {
     match (op, fault) {
-        (Op::CompleteMultipartUpload, Fault::LoseAnswer) => 1,
         (Op::CreateMultipartUpload, Fault::LoseAnswer) => 4,
-        (Op::CreateMultipartUpload, Fault::Reset | Fault::Status { status: 400 | 500, .. }) => 1,
+        (Op::CreateMultipartUpload, Fault::Reset | Fault::Status { status: 400 | 500, .. })
+        | (Op::CompleteMultipartUpload, Fault::LoseAnswer) => 1,
         _ => 0,
     }
 }
