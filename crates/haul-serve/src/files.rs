@@ -276,8 +276,8 @@ mod tests {
         std::fs::create_dir(dir.path().join("b")).unwrap();
         let folder = std::sync::Arc::new(Folder::new(dir.path()).unwrap());
         let (bucket, key) = ("b".to_owned(), "k".to_owned());
-        let begin = CreateMultipartUploadInput::builder().bucket(bucket.clone()).key(key.clone());
-        let begun = folder.create_multipart_upload(request(begin.build().unwrap())).await.unwrap();
+        let wanted = CreateMultipartUploadInput::builder().bucket(bucket.clone()).key(key.clone());
+        let begun = folder.create_multipart_upload(request(wanted.build().unwrap())).await.unwrap();
         let id = begun.output.upload_id.unwrap();
         let (sender, receiver) = futures::channel::mpsc::unbounded::<io::Result<bytes::Bytes>>();
         let part = UploadPartInput::builder()
