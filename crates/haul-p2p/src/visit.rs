@@ -354,7 +354,9 @@ impl Visit {
             // here, and one that asks for nothing more goes.
             let guest = self.guest.get().is_some();
             let idle = !self.is_of_haul() && (!guest || requests.is_empty());
-            let wait = if guest { IDLE_WAIT } else { HELLO_WAIT.saturating_sub(came.elapsed()) };
+            // What it asks for may still have to be hashed.
+            let most = if self.host.shelf.is_complete() { HELLO_WAIT } else { IDLE_WAIT };
+            let wait = if guest { IDLE_WAIT } else { most.saturating_sub(came.elapsed()) };
             tokio::select! {
                 biased;
                 Some(_) = requests.join_next() => {}
