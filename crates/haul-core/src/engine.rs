@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::budget::Budget;
-use crate::error::{Error, ErrorKind, Op, Result};
+use crate::error::{Error, Op, Result, Retry};
 use crate::event::Event;
 use crate::handle::JobContext;
 use crate::lanes::Lanes;
@@ -182,8 +182,9 @@ impl Engine {
         failed: Error,
     ) -> Result<()> {
         let (e, attempt, wait) = backoff.after(failed, cx.at_stake())?;
-        // The right region is known by now: the next try is the first that counts.
-        if e.kind() != ErrorKind::WrongRegion {
+        // At once: the right region, time or key is known by now, and the next try is the first that
+        // counts.
+        if e.retry() != Retry::After(Duration::ZERO) {
             cx.meter.add_retry();
             cx.events.send(Event::Retrying { error: e.to_string(), attempt, wait });
         }
@@ -274,7 +275,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Retry;
+    use crate::error::ErrorKind;
     use std::cell::Cell;
     use tokio::time::Instant;
     use tokio_util::sync::CancellationToken;

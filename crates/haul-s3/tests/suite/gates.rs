@@ -270,7 +270,7 @@ async fn ask_for_everything(client: &S3Client) {
     };
     let target = |key: &str| Arc::new(S3Target::new(client.clone(), ObjectId::new(BUCKET, key)));
     run(memory(1000), target("k")).await;
-    run(memory(11 * MIB), target("large")).await;
+    run(memory(11 * MIB), target("larger")).await;
     let sink = || Arc::new(MemoryTarget::new(TargetLimits::default()));
     run(Arc::new(S3Source::new(client.clone(), object.clone())), sink()).await;
     run(Arc::new(S3Source::listed(client.clone(), object.clone(), 1000, None)), sink()).await;
