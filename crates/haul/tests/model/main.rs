@@ -17,6 +17,7 @@ mod run;
 mod state;
 mod steps;
 mod trees;
+mod trouble;
 mod world;
 
 use std::cell::Cell;
@@ -29,6 +30,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use crate::forecast::Forecast;
 use crate::genes::{Genes, Reader};
 use crate::steps::{Command, Step, Verb};
+use crate::trouble::Trouble;
 use crate::world::World;
 
 /// Steps in a test, when nobody says otherwise.
@@ -54,7 +56,14 @@ fn forecast(state: &state::State, command: &Command) -> Forecast {
 #[derive(Default)]
 struct Count {
     steps: Cell<u64>,
-    left_out: std::cell::RefCell<BTreeMap<&'static str, u64>>,
+    /// Commands by verb, trouble that came about, and what was left out.
+    of: std::cell::RefCell<BTreeMap<String, u64>>,
+}
+
+impl Count {
+    fn add(&self, what: String) {
+        *self.of.borrow_mut().entry(what).or_default() += 1;
+    }
 }
 
 /// One step; the words say what it was.
@@ -72,9 +81,20 @@ async fn step(
         return Ok(());
     };
     let forecast = forecast(&before, command);
-    if let Some(finding) = known::known(&forecast) {
-        *count.left_out.borrow_mut().entry(finding).or_default() += 1;
+    if let Some(finding) = known::known(command, &forecast)
+        && setting("HAUL_MODEL_ALL", 0) == 0
+    {
+        count.add(format!("left out: {finding}"));
         return Ok(());
+    }
+    count.add(format!("{:?}", command.verb));
+    let explain = |said: &run::Said| {
+        format!("\n  it said: {said:?}\n  before: {before:#?}\n  items: {:?}", forecast.items)
+    };
+    if let Some(trouble) = &command.trouble {
+        let (said, verdict) =
+            in_trouble(world, (command, trouble), (&forecast, count), &before).await;
+        return verdict.map_err(|e| format!("{e}{}", explain(&said)));
     }
     let rehearsed = if command.rehearse {
         let said = run::run(world, command, true).await;
@@ -85,17 +105,48 @@ async fn step(
     let said = run::run(world, command, false).await;
     let after = world.look();
     let verdict = || {
-        let left = world.leftovers(&after);
-        if !left.is_empty() {
-            return Err(format!("left behind: {left:?}"));
-        }
+        left_behind(world, &after)?;
         judge::judge(command, &forecast, (&before, &after), &said)?;
         let Some((foretold, between)) = &rehearsed else { return Ok(()) };
         judge::rehearsed(&forecast, (&before, between), (foretold, &said))
     };
-    verdict().map_err(|e| {
-        format!("{e}\n  it said: {said:?}\n  before: {before:#?}\n  items: {:?}", forecast.items)
-    })
+    verdict().map_err(|e| format!("{e}{}", explain(&said)))
+}
+
+fn left_behind(world: &World, after: &state::State) -> judge::Verdict {
+    let left = world.leftovers(after);
+    if left.is_empty() { Ok(()) } else { Err(format!("left behind: {left:?}")) }
+}
+
+/// A command, and something that goes wrong meanwhile.
+async fn in_trouble(
+    world: &mut World,
+    (command, trouble): (&Command, &Trouble),
+    (forecast, count): (&Forecast, &Count),
+    before: &state::State,
+) -> (run::Said, judge::Verdict) {
+    let edited = trouble.edits(command, forecast).map(|at| {
+        let content = world.content(steps::Content::Fresh, before);
+        (at, content)
+    });
+    let rules = trouble.begin(world, edited.as_ref().map(|(at, content)| (at, &**content)));
+    let said = run::run(world, command, false).await;
+    let happened = rules.iter().any(|r| r.hits() > 0);
+    world.calm();
+    if happened {
+        count.add(format!("trouble: {}", trouble.name()));
+    }
+    let after = world.look();
+    let edit = edited.as_ref().filter(|_| happened).map(|(at, content)| (at, content));
+    let verdict = || {
+        left_behind(world, &after)?;
+        if happened && !forecast.tangled {
+            return trouble::judge(command, forecast, (before, &after), &said, edit);
+        }
+        judge::judge(command, forecast, (before, &after), &said)
+    };
+    let verdict = verdict();
+    (said, verdict)
 }
 
 async fn history(world: &mut World, all: &[Genes], count: &Count) -> Result<(), TestCaseError> {
@@ -128,7 +179,7 @@ fn from_seed(seed: u64, steps: u64) -> Result<(), String> {
     let histories = prop::collection::vec(prop::array::uniform24(any::<u8>()), 1..=HISTORY);
     let outcome = TestRunner::new_with_rng(config, rng)
         .run(&histories, |all| runtime.block_on(history(&mut world.borrow_mut(), &all, &count)));
-    println!("seed {seed}: {} steps, left out: {:?}", count.steps.get(), count.left_out.borrow());
+    println!("seed {seed}: {} steps, {:?}", count.steps.get(), count.of.borrow());
     match outcome {
         Ok(()) => Ok(()),
         Err(TestError::Fail(reason, steps)) => {

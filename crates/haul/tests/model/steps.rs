@@ -5,6 +5,7 @@
 
 use crate::genes::Reader;
 use crate::state::{At, BUCKETS, Space, State, ancestors};
+use crate::trouble::Trouble;
 
 /// What is done next.
 #[derive(Debug, Clone)]
@@ -96,6 +97,7 @@ pub(crate) struct Command {
     /// A dry run goes before it, and has to say the same.
     pub(crate) rehearse: bool,
     pub(crate) jobs: Option<usize>,
+    pub(crate) trouble: Option<Trouble>,
 }
 
 /// Names worth trying: for the shell, for URLs, for stores and for file systems.
@@ -211,6 +213,7 @@ impl Command {
             },
             shard: genes.chance(24).then(|| (genes.below(3) as u64, 3)),
             jobs: genes.chance(60).then_some(1),
+            trouble: genes.chance(70).then(|| Trouble::choose(genes)),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use haul::{AccessKey, FsyncPolicy, Haul, Location, Options, RetryPolicy, S3Options};
-use haul_testkit::{StoreRules, TestServer};
+use haul_testkit::{Fault, StoreRules, TestServer};
 
 use crate::state::{At, BUCKETS, Node, Space, State};
 use crate::steps::{Content, Spot, Step};
@@ -178,6 +178,23 @@ impl World {
         };
         let (store, bucket) = BUCKETS[i];
         self.servers[store].store().put(bucket, &at.path, content.as_bytes().to_vec());
+    }
+
+    /// The same, once a request comes.
+    pub(crate) fn editing(&self, at: &At, content: &str) -> Fault {
+        let content = content.to_owned();
+        let Space::Bucket(i) = at.space else {
+            let path = self.real(&at.path);
+            return Fault::hook(move |_| drop(fs::write(&path, &content)));
+        };
+        let (store, bucket) = BUCKETS[i];
+        let (store, key) = (self.servers[store].store().clone(), at.path.clone());
+        Fault::hook(move |_| drop(store.put(bucket, &key, content.as_bytes().to_vec())))
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn calm(&self) {
+        self.servers.iter().for_each(|s| s.faults().clear());
     }
 
     /// What others do.
