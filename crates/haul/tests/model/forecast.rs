@@ -111,6 +111,18 @@ impl Forecast {
         }
     }
 
+    /// Two stores that show the same names, ETags and times may be taken for one: then it is refused, in
+    /// whole or in part.
+    pub(crate) fn may_be_refused(&mut self, before: &State) {
+        let all: BTreeSet<&At> = self.after.keys().chain(before.keys()).collect();
+        self.open.extend(all.into_iter().cloned().collect::<Vec<_>>());
+        for item in &mut self.items {
+            item.fate = Fate::Open;
+        }
+        self.end = if self.end == End::Badly { End::Badly } else { End::Open };
+        self.open_folders.push(At::new(crate::state::Space::Disk, ""));
+    }
+
     /// Removes the folders that a path was in as far as nothing is in them, down to `stop`.
     pub(crate) fn remove_empty_above(&mut self, at: &At, stop: &str) {
         for above in ancestors(&at.path).map(str::to_owned).collect::<Vec<_>>() {
@@ -176,7 +188,8 @@ fn glob(pattern: &str, text: &str) -> bool {
 /// docs/copy.md, "Filters" and docs/scaling.md.
 pub(crate) fn is_meant(command: &Command, path: &str) -> bool {
     let bare = path.trim_end_matches('/');
-    let lines = || std::iter::once(bare).chain(ancestors(bare)).filter(|p| !p.is_empty());
+    // A folder is matched with its slash, too.
+    let lines = || [path, bare].into_iter().chain(ancestors(bare)).filter(|p| !p.is_empty());
     let matches = |pattern: &str| {
         lines().any(|p| glob(pattern, p) || !pattern.contains('/') && glob(pattern, name_of(p)))
     };

@@ -2,14 +2,17 @@
 //!
 //! Owns how the bytes of one step become choices: less of them, and smaller ones, are simpler steps.
 
+/// How many bytes a step has: more than any reads.
+pub(crate) const LENGTH: usize = 80;
+
 /// The bytes of one step.
-pub(crate) type Genes = [u8; 24];
+pub(crate) type Genes = Vec<u8>;
 
 /// Reads choices off the bytes; beyond their end every choice is the first.
 pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(genes: &'a Genes) -> Self {
+    pub(crate) fn new(genes: &'a [u8]) -> Self {
         Self(genes)
     }
 

@@ -69,7 +69,7 @@ impl Count {
 /// One step; the words say what it was.
 async fn step(
     world: &mut World,
-    genes: &Genes,
+    genes: &[u8],
     count: &Count,
     told: &mut String,
 ) -> Result<(), String> {
@@ -81,7 +81,7 @@ async fn step(
         return Ok(());
     };
     let forecast = forecast(&before, command);
-    if let Some(finding) = known::known(command, &forecast)
+    if let Some(finding) = known::known(&forecast)
         && setting("HAUL_MODEL_ALL", 0) == 0
     {
         count.add(format!("left out: {finding}"));
@@ -168,7 +168,7 @@ fn from_seed(seed: u64, steps: u64) -> Result<(), String> {
     let world = std::cell::RefCell::new(runtime.block_on(World::new(page)));
     let config = Config {
         cases: u32::try_from(steps.div_ceil(HISTORY as u64 / 2)).unwrap_or(u32::MAX),
-        max_shrink_iters: 800,
+        max_shrink_iters: 2000,
         failure_persistence: None,
         ..Config::default()
     };
@@ -176,7 +176,8 @@ fn from_seed(seed: u64, steps: u64) -> Result<(), String> {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let count = Count::default();
-    let histories = prop::collection::vec(prop::array::uniform24(any::<u8>()), 1..=HISTORY);
+    let histories =
+        prop::collection::vec(prop::collection::vec(any::<u8>(), genes::LENGTH), 1..=HISTORY);
     let outcome = TestRunner::new_with_rng(config, rng)
         .run(&histories, |all| runtime.block_on(history(&mut world.borrow_mut(), &all, &count)));
     println!("seed {seed}: {} steps, {:?}", count.steps.get(), count.of.borrow());

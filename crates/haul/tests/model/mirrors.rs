@@ -48,12 +48,8 @@ pub(crate) fn sync(before: &State, command: &Command) -> Forecast {
     let Sides { from, to, source, dest } = sides(before, command);
     if from.contains(&to) || to.contains(&from) || blocked(before, &command.to) {
         let mut refused = Forecast::refused(before);
-        if command.has_aliases() {
-            refused.rests_on("A.1");
-        }
         if !exists(before, &from) {
             refused.open_folders.push(At::new(to.space, to.bare()));
-            refused.rests_on("M.2");
         }
         return refused;
     }
@@ -99,6 +95,9 @@ pub(crate) fn sync(before: &State, command: &Command) -> Forecast {
     forecast.settle_end();
     if forecast.end != End::Well {
         forecast.open_folders.push(At::new(to.space, to.bare()));
+    }
+    if from.is_called_like(&to) {
+        forecast.may_be_refused(before);
     }
     forecast
 }
@@ -222,6 +221,8 @@ fn pair(command: &Command, source: &Entry, dest: &Entry) -> Fate {
             let (from, to) = (source.at.space.is_disk(), dest.at.space.is_disk());
             let equal = coarser(s.modified, d.modified) == coarser(d.modified, s.modified);
             match (from, to) {
+                // The same second, and one side has no more than seconds.
+                (true, true) if equal && s.modified != d.modified => Fate::Open,
                 (true, true) => same(equal),
                 (true, false) => {
                     let (edited, changed) =

@@ -145,6 +145,13 @@ impl Tree {
         self.space == other.space && other.path.starts_with(&self.path)
     }
 
+    /// Whether the two are called alike, in two stores.
+    pub(crate) fn is_called_like(&self, other: &Self) -> bool {
+        let (Space::Bucket(a), Space::Bucket(b)) = (self.space, other.space) else { return false };
+        let nested = self.path.starts_with(&other.path) || other.path.starts_with(&self.path);
+        a != b && BUCKETS[a].1 == BUCKETS[b].1 && nested
+    }
+
     /// Its path without a slash.
     pub(crate) fn bare(&self) -> &str {
         self.path.strip_suffix('/').unwrap_or(&self.path)

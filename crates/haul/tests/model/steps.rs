@@ -68,9 +68,14 @@ impl Spot {
 }
 
 impl Command {
-    /// Whether one place may be called by two names here, or an object be copied onto itself.
-    pub(crate) fn has_aliases(&self) -> bool {
-        self.attributes || self.sources.iter().any(|s| s.alias != self.to.alias)
+    /// Whether objects get other attributes where they are.
+    pub(crate) fn stays_in_place(&self) -> bool {
+        let one = self.sources.iter().all(|s| s.alias == self.to.alias);
+        self.verb == Verb::Copy
+            && self.attributes
+            && !self.flatten
+            && one
+            && !self.to.space.is_disk()
     }
 }
 

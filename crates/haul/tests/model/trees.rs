@@ -112,15 +112,9 @@ pub(crate) fn transfer(before: &State, command: &Command) -> Forecast {
         (false, _) => Tree::named(to.space, &to.path),
         (true, above) => Tree::named(to.space, above.unwrap_or("")),
     };
-    let inside = |root: &Root| matches!(root, Root::Tree(tree, _) if tree.contains(&place));
-    if roots.iter().any(inside) {
-        let mut refused = Forecast::refused(before);
-        if command.has_aliases() {
-            refused.rests_on("A.1");
-        }
-        return refused;
+    if overlaps(command, &roots, &place) {
+        return Forecast::refused(before);
     }
-    let beside = |root: &Root| matches!(root, Root::Single(at) if Tree::named(at.space, &at.path).contains(&place));
     let folders = !publish && (to.space.is_disk() || command.empty_folders);
     let (mut picks, missing) = picks(before, command, &roots, folders);
     if named {
@@ -136,25 +130,54 @@ pub(crate) fn transfer(before: &State, command: &Command) -> Forecast {
     if blocked(before, &folder) {
         let mut refused = Forecast::refused(before);
         if command.rehearse {
-            refused.rests_on("F.14");
+            refused.rests_on("M.5");
         }
         return refused;
     }
     let mut forecast = Forecast::new(before);
-    if command.recursive && roots.iter().any(beside) {
-        forecast.rests_on("M.3");
-    }
     if missing {
         forecast.fails();
     }
     if to.space.is_disk() && !place.path.is_empty() {
         forecast.put(&At::new(to.space, place.bare()), &crate::state::folder());
     }
-    carry_out(before, command, (&place, picks), &mut forecast);
+    carry_out(before, command, (&place, &roots, picks), &mut forecast);
+    let alike = |root: &Root| match root {
+        Root::Tree(tree, _) => tree.is_called_like(&place),
+        Root::Single(at) => {
+            Tree::named(at.space, parent(&at.path).unwrap_or("")).is_called_like(&place)
+        }
+        Root::Nothing => false,
+    };
+    if roots.iter().any(alike) {
+        forecast.may_be_refused(before);
+    }
     if command.verb == Verb::Move {
         sweep(before, command, &roots, &mut forecast);
     }
     forecast
+}
+
+/// docs/copy.md, "Move": what is one, or inside of the other, is refused; trees that are to be moved may
+/// not be inside of each other. Objects may get other attributes where they are.
+fn overlaps(command: &Command, roots: &[Root], place: &Tree) -> bool {
+    let trees = || {
+        roots.iter().filter_map(|root| match root {
+            Root::Tree(tree, base) => Some((tree, base)),
+            _ => None,
+        })
+    };
+    let inside = |(tree, base): (&Tree, &String)| {
+        let to = Tree::named(place.space, &place.at(base).path);
+        let in_place = *tree == to && command.stays_in_place();
+        tree.contains(&to) && !in_place
+    };
+    let nested = || {
+        let all: Vec<_> = trees().map(|(tree, _)| tree).collect();
+        let both = |a: &Tree, b: &Tree| a.contains(b) || b.contains(a);
+        all.iter().enumerate().any(|(i, a)| all[..i].iter().any(|b| both(a, b)))
+    };
+    trees().any(inside) || command.verb == Verb::Move && nested()
 }
 
 fn collide(picks: &[Pick]) -> bool {
@@ -166,7 +189,7 @@ fn collide(picks: &[Pick]) -> bool {
 fn carry_out(
     before: &State,
     command: &Command,
-    (place, picks): (&Tree, Vec<Pick>),
+    (place, roots, picks): (&Tree, &[Root], Vec<Pick>),
     forecast: &mut Forecast,
 ) {
     let moves = command.verb == Verb::Move;
@@ -186,22 +209,12 @@ fn carry_out(
         }
         let own = from == to;
         let twice = picks.iter().filter(|p| p.entry.at == *from).count() > 1;
-        let others = picks.iter().map(|p| &p.entry.at).filter(|f| *f != from);
-        let tangled = |f: &At| f == to && !pick.entry.is_folder() || at_odds(f, to);
-        if others.into_iter().any(tangled) {
-            forecast.tangled = true;
-            if moves {
-                forecast.rests_on("M.1");
-            }
-        }
         forecast.tangled |= twice && moves;
+        let among = |root: &Root| matches!(root, Root::Tree(tree, _) if tree.holds(to));
+        if !own && roots.iter().any(among) {
+            end = Fate::Failed;
+        }
         let odd = targets.iter().any(|other| other != to && at_odds(other, to));
-        if own && (moves || twice || command.has_aliases()) {
-            forecast.rests_on("A.1");
-        }
-        if command.rehearse && (own || end == Fate::Skipped) {
-            forecast.rests_on("F.14");
-        }
         if own || odd {
             end = Fate::Open;
         }
@@ -234,10 +247,6 @@ fn carry_out(
 fn sweep(before: &State, command: &Command, roots: &[Root], forecast: &mut Forecast) {
     for root in roots {
         let Root::Tree(tree, _) = root else { continue };
-        let empty = |e: &Entry| e.is_folder();
-        if tree.space.is_disk() && tree.list(before).iter().any(empty) {
-            forecast.rests_on("F.13");
-        }
         if !tree.space.is_disk() {
             continue;
         }
@@ -257,7 +266,7 @@ fn sweep(before: &State, command: &Command, roots: &[Root], forecast: &mut Forec
             let rel = folder.path.strip_prefix(&*tree.path).unwrap_or("");
             let meant = is_meant(command, rel) && command.shard.is_none();
             let picked = forecast.items.iter().any(|i| i.from == *folder && i.fate == Fate::Copied);
-            if forecast.after.keys().any(|k| below.holds(k)) || was_empty && !meant {
+            if forecast.after.keys().any(|k| below.holds(k)) || was_empty && !meant && !picked {
                 continue;
             }
             if was_empty && !picked {
@@ -297,16 +306,19 @@ pub(crate) fn remove(before: &State, command: &Command) -> Forecast {
         forecast.after.remove(&marker);
         forecast.items.push(Item { from: marker, to: None, fate: Fate::Removed });
     }
-    if roots.len() > 1 && forecast.end == End::Well {
+    let missing = |r: &Root| matches!(r, Root::Single(at) if !before.contains_key(at));
+    if (roots.len() > 1 || roots.iter().any(missing)) && forecast.end == End::Well {
         // What is named twice is gone by the second time.
         forecast.end = End::Open;
     }
     for pick in picks.into_iter().filter(|p| in_shard(command, &p.entry.rel)) {
         let at = pick.entry.at;
-        let end = if pick.there { Fate::Removed } else { Fate::Failed };
-        if !pick.there {
-            forecast.rests_on("F.14");
-        }
+        let end = match (pick.there, roots.len()) {
+            (true, _) => Fate::Removed,
+            (false, 1) => Fate::Failed,
+            // A batch does not ask for each.
+            (false, _) => Fate::Open,
+        };
         forecast.after.remove(&at);
         if !forecast.items.iter().any(|i| i.from == at) {
             forecast.items.push(Item { from: at, to: None, fate: end });

@@ -185,6 +185,14 @@ fn nothing_lost(
     Ok(())
 }
 
+/// A place as the state has it: folders on a disk have no slash there.
+fn bare(at: &At) -> At {
+    match at.space {
+        Space::Disk => At::new(Space::Disk, at.path.trim_end_matches('/')),
+        Space::Bucket(_) => at.clone(),
+    }
+}
+
 /// What was said of an item is so.
 fn told(forecast: &Forecast, after: &State, said: &Said, edit: Option<&At>) -> Verdict {
     for (did, from, to) in &said.items {
@@ -200,8 +208,9 @@ fn told(forecast: &Forecast, after: &State, said: &Said, edit: Option<&At>) -> V
         if Some(&item.from) == edit {
             continue;
         }
-        let want = item.to.as_ref().and_then(|to| forecast.after.get(to)).map(|n| &n.content);
-        let got = item.to.as_ref().and_then(|to| after.get(to)).map(|n| &n.content);
+        let to_bare = item.to.as_ref().map(bare);
+        let want = to_bare.as_ref().and_then(|to| forecast.after.get(to)).map(|n| &n.content);
+        let got = to_bare.as_ref().and_then(|to| after.get(to)).map(|n| &n.content);
         let lie = match did {
             Did::Copied => got.is_none() || want != got && item.fate == Fate::Copied,
             Did::Removed => after.contains_key(&item.from) && item.fate == Fate::Removed,
@@ -235,7 +244,7 @@ fn all_or_nothing(
         let Some(to) = &item.to else { continue };
         // What waits for a removal comes after it.
         let waits = to.space == Space::Disk && crate::forecast::at_odds(to, &first.from);
-        if !waits && !after.contains_key(to) {
+        if !waits && !after.contains_key(&bare(to)) {
             return Err(format!("{:?} was removed, although {to:?} was not copied", first.from));
         }
     }
