@@ -48,6 +48,8 @@ impl FilterRule {
     }
 
     fn matches(&self, path: &Path) -> bool {
+        // A folder is what its name is: the slash at its end is none of a pattern's business.
+        let path = path.components().as_path();
         let one = |path: &Path| {
             let name = || Some(self.name.as_ref()?.is_match(path.file_name()?));
             self.path.is_match(path) || name().unwrap_or(false)
@@ -229,6 +231,15 @@ mod tests {
         }
         assert!(admits(&rules, "a/b.c"));
         assert!(admits(&[(false, "a/b")], "x/a/b"), "a pattern with a slash starts at the root");
+    }
+
+    /// M.6: a folder with nothing in it is left out by its path, and not by what is said of its content.
+    #[test]
+    fn the_slash_behind_a_folder_matches_nothing() {
+        assert!(!admits(&[(false, "a/b")], "a/b/"));
+        assert!(!admits(&[(false, "b")], "a/b/"));
+        assert!(admits(&[(false, "b/*")], "b/"));
+        assert!(filter(&[(false, "a/b")]).prunes(&RelPath::new("a/b/")));
     }
 
     #[test]

@@ -188,8 +188,7 @@ fn glob(pattern: &str, text: &str) -> bool {
 /// docs/copy.md, "Filters" and docs/scaling.md.
 pub(crate) fn is_meant(command: &Command, path: &str) -> bool {
     let bare = path.trim_end_matches('/');
-    // A folder is matched with its slash, too.
-    let lines = || [path, bare].into_iter().chain(ancestors(bare)).filter(|p| !p.is_empty());
+    let lines = || std::iter::once(bare).chain(ancestors(bare)).filter(|p| !p.is_empty());
     let matches = |pattern: &str| {
         lines().any(|p| glob(pattern, p) || !pattern.contains('/') && glob(pattern, name_of(p)))
     };
