@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haul_core::{Error, ErrorKind, Op};
@@ -63,24 +63,28 @@ impl Refused {
     }
 }
 
-/// What a job has named, by folder. Bounded by the number of folders, and within one by what was put
-/// there: only folders that fold names, and names that are not ASCII, are remembered at all.
+/// What a job has named, by folder: as the file system knows it, for the path to it may have two
+/// spellings as well. Bounded by the number of folders, and by what was put in those that fold names and
+/// what has names that are not ASCII: that is never forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Named(Mutex<Folders>);
 
 #[derive(Debug, Default)]
 struct Folders {
-    known: HashMap<PathBuf, Folder>,
-    /// In the order in which they were met.
-    order: VecDeque<PathBuf>,
+    known: HashMap<Option<Id>, Folder>,
+    /// Those with nothing in them to remember, in the order in which they were met.
+    order: VecDeque<Option<Id>>,
 }
 
 #[derive(Debug, Default)]
 struct Folder {
     /// Whether capitals make no difference; `None` as long as no name has told.
     folds: Option<bool>,
-    /// The hash of the name under which a thing was put there.
+    /// The hash of the path under which a thing was put there.
     ours: HashMap<Id, u64>,
+    /// The same by the hash of the name in small letters, where capitals make no difference: not every
+    /// file system knows a file by the same number for long.
+    folded: HashMap<u64, u64>,
 }
 
 impl Named {
@@ -93,15 +97,13 @@ impl Named {
         act: impl FnOnce() -> rustix::io::Result<T>,
     ) -> Result<T, Refused> {
         let mut folders = self.lock();
-        let folder = folders.of(to.parent);
+        let folder = folders.of(to.folder);
         if !folder.is_careful(to.name) {
             drop(folders);
             return act().map_err(Refused::Errno);
         }
         // Under the lock to the end: another worker may be about to take the same name.
-        let hash = fnv(to.name.as_bytes());
-        let there = at(to.folder, to.name).and_then(|there| folder.ours.get(&there));
-        if there.is_some_and(|other| *other != hash) {
+        if folder.gave_otherwise(to) {
             return Err(Refused::Folded);
         }
         let done = act().map_err(Refused::Errno)?;
@@ -110,7 +112,8 @@ impl Named {
             folder.folds = swapped(to.name).map(|other| at(to.folder, &other) == Some(id));
         }
         if folder.is_careful(to.name) {
-            folder.ours.insert(id, hash);
+            folder.ours.insert(id, to.hash());
+            folder.folded.insert(small(to.name), to.hash());
         }
         Ok(done)
     }
@@ -118,10 +121,9 @@ impl Named {
     /// Whether this job has put what has `name` in the folder at `parent` there under another spelling.
     /// Blocking.
     pub(crate) fn gave_otherwise(&self, to: Naming<'_>) -> bool {
-        let Some(there) = at(to.folder, to.name) else { return false };
         let folders = self.lock();
-        let ours = folders.known.get(to.parent).and_then(|folder| folder.ours.get(&there));
-        ours.is_some_and(|hash| *hash != fnv(to.name.as_bytes()))
+        let folder = folders.known.get(&id_of(to.folder));
+        folder.is_some_and(|folder| folder.gave_otherwise(to))
     }
 
     fn lock(&self) -> MutexGuard<'_, Folders> {
@@ -129,18 +131,36 @@ impl Named {
     }
 }
 
+impl Naming<'_> {
+    /// The hash of the path, as it is spelled.
+    fn hash(&self) -> u64 {
+        fnv(self.parent.join(self.name).as_os_str().as_bytes())
+    }
+}
+
 impl Folders {
-    fn of(&mut self, path: &Path) -> &mut Folder {
-        if !self.known.contains_key(path) {
-            if self.order.len() >= FOLDERS
+    fn of(&mut self, folder: &OwnedFd) -> &mut Folder {
+        self.by_id(id_of(folder))
+    }
+
+    fn by_id(&mut self, id: Option<Id>) -> &mut Folder {
+        if !self.known.contains_key(&id) {
+            while self.order.len() >= FOLDERS
                 && let Some(oldest) = self.order.pop_front()
             {
-                self.known.remove(&oldest);
+                // What was put there is needed until the end: removals come last.
+                if self.known.get(&oldest).is_some_and(|folder| folder.ours.is_empty()) {
+                    self.known.remove(&oldest);
+                }
             }
-            self.order.push_back(path.to_owned());
+            self.order.push_back(id);
         }
-        self.known.entry(path.to_owned()).or_default()
+        self.known.entry(id).or_default()
     }
+}
+
+fn id_of(folder: &OwnedFd) -> Option<Id> {
+    rustix::fs::fstat(folder).ok().as_ref().map(folder::id)
 }
 
 impl Folder {
@@ -149,12 +169,26 @@ impl Folder {
     fn is_careful(&self, name: &OsStr) -> bool {
         self.folds != Some(false) || !name.as_bytes().is_ascii()
     }
+
+    /// Whether what has the name was put there under another spelling, of the name or of the path to it.
+    fn gave_otherwise(&self, to: Naming<'_>) -> bool {
+        let there = at(to.folder, to.name).and_then(|there| self.ours.get(&there));
+        let folds = self.folds == Some(true);
+        let alike = if folds { self.folded.get(&small(to.name)) } else { None };
+        let hash = to.hash();
+        there.into_iter().chain(alike).any(|other| *other != hash)
+    }
 }
 
 /// What has the name, without following it.
 fn at(folder: &OwnedFd, name: &OsStr) -> Option<Id> {
     let there = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
     there.ok().as_ref().map(folder::id)
+}
+
+/// The hash of the name in small letters.
+fn small(name: &OsStr) -> u64 {
+    fnv(name.to_string_lossy().to_lowercase().as_bytes())
 }
 
 /// The name with capitals for small letters and the other way round; `None` if it has neither.
@@ -189,7 +223,12 @@ mod tests {
 
         /// Makes a file of that name, also known as `alias`, as by a folder that folds.
         fn put(&self, name: &str, alias: Option<&str>) -> Result<(), Refused> {
-            let (path, parent) = (self.dir.path().join(name), Path::new(""));
+            self.put_in("", name, alias)
+        }
+
+        /// The same, where the folder is called so.
+        fn put_in(&self, parent: &str, name: &str, alias: Option<&str>) -> Result<(), Refused> {
+            let (path, parent) = (self.dir.path().join(name), Path::new(parent));
             let to = Naming { folder: &self.folder, parent, name: name.as_ref() };
             let id = || path.metadata().ok().map(|m| (m.dev(), m.ino()));
             self.named.give(to, id, || {
@@ -202,7 +241,7 @@ mod tests {
         }
 
         fn remembered(&self) -> usize {
-            self.named.lock().of(Path::new("")).ours.len()
+            self.named.lock().of(&self.folder).ours.len()
         }
     }
 
@@ -215,6 +254,19 @@ mod tests {
         stage.put("readme", None).unwrap();
         stage.put("other", Some("oThEr")).unwrap();
         assert!(matches!(stage.put("oThEr", None), Err(Refused::Folded)));
+    }
+
+    /// A.11: nor is it where the folder that it is in has two spellings, or the file another number.
+    #[test]
+    fn folders_have_two_spellings_too() {
+        let stage = Stage::new();
+        stage.put_in("Trip", "one.jpg", Some("ONE.JPG")).unwrap();
+        assert!(matches!(stage.put_in("trip", "one.jpg", None), Err(Refused::Folded)));
+        std::fs::remove_file(stage.dir.path().join("ONE.JPG")).unwrap();
+        std::fs::remove_file(stage.dir.path().join("one.jpg")).unwrap();
+        std::fs::write(stage.dir.path().join("other"), "").unwrap();
+        assert!(matches!(stage.put_in("Trip", "One.jpg", None), Err(Refused::Folded)));
+        stage.put_in("Trip", "one.jpg", None).unwrap();
     }
 
     /// A.11: forms of Unicode, where capitals are told apart.
@@ -240,10 +292,13 @@ mod tests {
     #[test]
     fn as_many_folders_are_remembered_as_there_is_room_for() {
         let mut folders = Folders::default();
-        for n in 0..FOLDERS + 10 {
-            folders.of(Path::new(&n.to_string())).folds = Some(true);
+        let id = |n: usize| Some((0, n as u64));
+        folders.by_id(id(0)).ours.insert((1, 1), 1);
+        for n in 1..FOLDERS + 10 {
+            folders.by_id(id(n)).folds = Some(false);
         }
-        assert_eq!((folders.known.len(), folders.order.len()), (FOLDERS, FOLDERS));
-        assert_eq!(folders.of(Path::new("0")).folds, None);
+        assert!(folders.known.len() <= FOLDERS + 1 && folders.order.len() == FOLDERS);
+        assert_eq!(folders.by_id(id(0)).ours.len(), 1, "what was put there is not forgotten");
+        assert_eq!(folders.by_id(id(1)).folds, None);
     }
 }

@@ -70,6 +70,21 @@ async fn two_names_that_are_one_there_are_refused() {
     assert_eq!(left.count(), 2, "nothing under construction is left");
 }
 
+/// A.11: the same for files of two folders that are one there, and none of them is removed for the other.
+#[tokio::test]
+async fn folders_that_are_one_there_keep_their_files() {
+    let Some(disk) = Ntfs::mount() else { return };
+    let root = DestinationRoot::open(disk.at(), false).await.unwrap();
+    let target = |name: &str| {
+        LocalTarget::beneath(Arc::clone(&root), RelPath::new(name), Durability::default())
+    };
+    write(&target("Trip/1.jpg"), b"one").await.unwrap();
+    let refused = write(&target("trip/1.jpg"), b"two").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    assert_eq!(std::fs::read(disk.at().join("trip/1.jpg")).unwrap(), b"one");
+    write(&target("trip/2.jpg"), b"another").await.unwrap();
+}
+
 /// A.11: `mv` within such a disk keeps both, one of them where it was.
 #[tokio::test]
 async fn a_rename_does_not_replace_what_was_just_moved() {

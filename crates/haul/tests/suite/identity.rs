@@ -164,18 +164,6 @@ async fn two_names_of_one_file_are_not_moved_onto_each_other() {
     assert_eq!(std::fs::read(kit.path("b/f")).unwrap(), b"precious");
 }
 
-/// M.4: a source that is in another one as well would be moved twice.
-#[tokio::test]
-async fn sources_that_are_in_each_other_are_not_moved() {
-    let kit = Kit::new().await;
-    kit.write("d/a/f", b"x");
-    let mut request = moving(kit.local("d/a"), s3("p/"));
-    request.select.sources.push(kit.local("d"));
-    let e = refused(&kit.haul, request).await;
-    assert!(e.to_string().contains("inside of another source"), "{e}");
-    assert!(kit.path("d/a/f").exists() && kit.keys().is_empty());
-}
-
 /// M.1: nor is anything copied over what is still to be read.
 #[tokio::test]
 async fn a_copy_does_not_replace_its_own_sources() {
