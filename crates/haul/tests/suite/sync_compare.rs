@@ -98,12 +98,38 @@ async fn store_to_store_by_content() {
     {
         kit.put(key, content);
     }
-    assert_eq!(kit.sync(sync_of(&s3("from"), &s3("to"))).await.counts(), (0, 2, 0, 0));
+    let by_size = with(sync_of(&s3("from"), &s3("to")), |r| r.compare = Compare::Size);
+    assert_eq!(kit.sync(by_size).await.counts(), (0, 2, 0, 0));
     kit.asked();
     let many = kit.sync(by_content(sync_of(&s3("from"), &s3("to")))).await;
     assert_eq!(many.counts(), (1, 1, 0, 0));
     assert_eq!(kit.bytes("to/a"), b"one");
     assert_eq!((kit.count(Op::GetObject), kit.count(Op::CopyObject)), (0, 1));
+}
+
+/// R.4: an object that was replaced while it was copied is older than its copy; the ETags tell.
+#[tokio::test]
+async fn etags_that_differ_are_not_overruled_by_times() {
+    for checksums in [ChecksumSupport::Accept, ChecksumSupport::InvalidArgument] {
+        let rules = StoreRules { checksums, ..StoreRules::default() };
+        let kit = Kit::with(rules, |o| {
+            o.source.provider = Some(Provider::Minio);
+            o.dest.provider = Some(Provider::Minio);
+        })
+        .await;
+        for (key, content) in
+            [("from/a", b"one"), ("from/b", b"two"), ("to/a", b"ONE"), ("to/b", b"two")]
+        {
+            kit.put(key, content);
+        }
+        let request = sync_of(&s3("from"), &s3("to"));
+        let many = kit.sync(request.clone()).await;
+        assert_eq!(many.counts(), (1, 1, 0, 0), "{checksums:?}: {:?}", many.failures());
+        assert_eq!(kit.bytes("to/a"), b"one");
+        kit.asked();
+        assert_eq!(kit.sync(request).await.counts(), (0, 2, 0, 0));
+        assert_eq!(kit.count(Op::HeadObject), 0, "what is the same takes no look");
+    }
 }
 
 #[tokio::test]
