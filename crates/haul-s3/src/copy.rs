@@ -18,7 +18,7 @@ use haul_core::plan::{PlanPolicy, plan};
 use haul_core::workers;
 use haul_core::{
     Attributes, Checksum, ChunkSpec, Committed, Engine, Error, ErrorKind, Event, Op, Proof, Report,
-    Result, Retry, Sums, TargetLimits, Verified,
+    Result, Sums, TargetLimits, Verified,
 };
 
 use crate::ObjectId;
@@ -26,7 +26,7 @@ use crate::attributes::{copy_source, set_attributes};
 use crate::client::{At, S3Client};
 use crate::lost::Doubt;
 use crate::multipart::{
-    Expected, MAX_PART, MIN_PART, Multipart, MultipartSpec, refuse_existing, verify,
+    Expected, MAX_PART, MIN_PART, Multipart, MultipartSpec, refuse_existing, said_etag, verify,
 };
 use crate::seen::head;
 use crate::wire::part_number;
@@ -157,9 +157,10 @@ impl Copy {
             whole
         };
         // U1.4: the store says that it copied; what it holds must say so too.
+        let said = copied.etag.as_deref();
         let found = match copied.verified {
             Some(found) => found,
-            None => self.retried(|| verify(&self.client, to, origin.expected())).await?,
+            None => self.retried(|| verify(&self.client, to, said, origin.expected())).await?,
         };
         let verified = if found == Verified::Size { Verified::Server } else { found };
         Ok(Report {
@@ -238,9 +239,10 @@ impl Copy {
             }
             answer => answer?,
         };
-        let etag = answer.copy_object_result().and_then(|r| r.e_tag()).map(str::to_owned);
+        let etag = answer.copy_object_result().and_then(|r| r.e_tag());
+        let etag = said_etag(etag, Op::Copy, to)?;
         let version_id = answer.version_id().map(str::to_owned);
-        Ok(Committed { etag, version_id, verified: None })
+        Ok(Committed { etag: Some(etag), version_id, verified: None })
     }
 
     /// What a failed precondition was about: with `-n` it may be the destination's. When a request
@@ -250,7 +252,7 @@ impl Copy {
         match refuse_existing(&self.client, to).await {
             Ok(()) => Err(changed),
             Err(e) if again && e.kind() == ErrorKind::AlreadyExists => {
-                match verify(&self.client, to, origin.expected()).await {
+                match verify(&self.client, to, None, origin.expected()).await {
                     Ok(v @ Verified::Checksum(_)) => {
                         Ok(Committed { verified: Some(v), ..Committed::default() })
                     }
@@ -391,10 +393,8 @@ impl Copy {
             .mutate_request(say_empty);
         let sent = self.client.sending(request.send()).await;
         let answer = sent.map_err(|e| self.explain(&at, e))?;
-        let etag = answer.copy_part_result().and_then(|r| r.e_tag()).ok_or_else(|| {
-            Error::new(ErrorKind::Protocol, Op::Copy, to, "a part was answered without an ETag")
-                .with_retry(Retry::Backoff)
-        })?;
+        let etag = answer.copy_part_result().and_then(|r| r.e_tag());
+        let etag = said_etag(etag, Op::Copy, to)?;
         Ok(CompletedPart::builder().part_number(part_number(chunk)).e_tag(etag).build())
     }
 }

@@ -143,13 +143,14 @@ impl Multipart {
             .set_if_none_match((!self.overwrite).then(|| "*".to_owned()));
         let sent = self.client.sending(request.send()).await;
         let answer = sent.map_err(|e| at.failure(Op::Commit, &self.object.to_string(), e))?;
+        let etag = said_etag(answer.e_tag(), Op::Commit, &self.object)?;
         let echoed = checksum.is_some() && answer.checksum_crc64_nvme() == checksum.as_deref();
         let verified = match expected.checksum {
             Some(checksum) if echoed => Verified::Checksum(checksum.algorithm),
-            _ => verify(&self.client, &self.object, expected).await?,
+            _ => verify(&self.client, &self.object, Some(&etag), expected).await?,
         };
         Ok(Committed {
-            etag: answer.e_tag().map(str::to_owned),
+            etag: Some(etag),
             version_id: answer.version_id().map(str::to_owned),
             verified: Some(verified),
         })
@@ -230,11 +231,22 @@ pub fn multipart_etag(part_md5s: &[[u8; 16]]) -> String {
     format!("{whole:032x}-{}", part_md5s.len())
 }
 
-/// Looks at what is stored and compares it: by checksum where the store keeps one, else by size.
+/// The ETag that an answer says yes with. The SDK reads an answer without a body, or with half of one, as
+/// a yes without an ETag: such an answer says nothing of what was done.
+pub(crate) fn said_etag(etag: Option<&str>, op: Op, object: &ObjectId) -> Result<String> {
+    etag.filter(|etag| !etag.is_empty()).map(str::to_owned).ok_or_else(|| {
+        Error::new(ErrorKind::Protocol, op, object, "it was answered without an ETag")
+            .with_retry(Retry::Backoff)
+    })
+}
+
+/// Looks at what is stored and compares it: by checksum where the store keeps one, else by size and by
+/// the ETag that the store `said` when it stored it, where it did.
 /// For stores that do not say in their answer what they checked.
 pub(crate) async fn verify(
     client: &S3Client,
     object: &ObjectId,
+    said: Option<&str>,
     expected: Expected,
 ) -> Result<Verified> {
     let head = head(client, object, Op::Verify).await?;
@@ -250,8 +262,18 @@ pub(crate) async fn verify(
             }
             wrong(format!("the store keeps another {} than that of the source", ours.algorithm))
         }
-        _ => Ok(Verified::Size),
+        _ => match (said, head.etag.as_deref()) {
+            (Some(said), Some(stored)) if bare(said) != bare(stored) => {
+                wrong("what is stored there has another ETag than what was put there".to_owned())
+            }
+            _ => Ok(Verified::Size),
+        },
     }
+}
+
+/// An ETag without its quotes, and without the mark of a proxy that packs what it passes on.
+fn bare(etag: &str) -> &str {
+    etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"')
 }
 
 /// `-n`: whether something is there already, asked before bytes move. Not all stores honour

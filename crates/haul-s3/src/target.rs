@@ -150,10 +150,11 @@ impl Upload for Single {
             match stored {
                 Stored::Ours(committed) if committed.verified.is_some() => Ok(committed),
                 Stored::Ours(committed) => {
-                    let verified = Some(verify(&self.client, &self.object, expected).await?);
-                    Ok(Committed { verified, ..committed })
+                    let said = committed.etag.as_deref();
+                    let verified = verify(&self.client, &self.object, said, expected).await?;
+                    Ok(Committed { verified: Some(verified), ..committed })
                 }
-                Stored::Perhaps => match verify(&self.client, &self.object, expected).await {
+                Stored::Perhaps => match verify(&self.client, &self.object, None, expected).await {
                     Ok(v @ Verified::Checksum(_)) => {
                         Ok(Committed { verified: Some(v), ..Committed::default() })
                     }

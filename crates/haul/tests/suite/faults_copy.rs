@@ -94,6 +94,63 @@ async fn a_lost_completion_of_a_conditional_copy_is_no_failure() {
     lose_the_answer(Op::CompleteMultipartUpload, true, false).await;
 }
 
+fn page(body: &str) -> Fault {
+    Fault::Page { content_type: "application/xml".into(), body: body.to_owned() }
+}
+
+/// A store that keeps no checksums, with something of the same size at the destination.
+async fn same_size() -> (Kit, Vec<u8>) {
+    let rules = StoreRules { default_checksum: false, ..StoreRules::default() };
+    let kit = Kit::with(rules, |_| ()).await;
+    let (_, content) = kit.object("k", LEN);
+    kit.server.store().put(BUCKET, "copy", content.iter().map(|b| !b).collect::<Vec<_>>());
+    (kit, content)
+}
+
+/// R.5: a store or a proxy that answers 200 and nothing, or half of it, has not said that it copied.
+#[tokio::test]
+async fn an_empty_yes_is_no_copy() {
+    let cases = [
+        (Op::CopyObject, false, ""),
+        (Op::CopyObject, false, "<CopyObjectResult><LastModified>"),
+        (Op::UploadPartCopy, true, ""),
+        (Op::CompleteMultipartUpload, true, ""),
+        (Op::CompleteMultipartUpload, true, "<CompleteMultipartUploadResult><Key>copy</Key>"),
+    ];
+    for (op, in_parts, body) in cases {
+        let (kit, content) = same_size().await;
+        let rule = kit.fault(op, page(body));
+        let report = kit.request(request(in_parts)).await;
+        let report = report.unwrap_or_else(|e| unreachable!("{op:?} {body:?}: {e}"));
+        assert_eq!((rule.hits(), report.retried), (1, 1), "{op:?} {body:?}");
+        assert_same(&kit.stored("copy").unwrap().bytes(), &content);
+        kit.assert_nothing_left();
+        // One that never says more has failed.
+        let (kit, _) = same_size().await;
+        kit.server.faults().add(Rule::on(op).always().then(page(body)));
+        let e = kit.request(request(in_parts)).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Protocol, "{op:?} {body:?}: {e}");
+        kit.assert_nothing_left();
+    }
+}
+
+/// R.5: without a checksum, what is stored has to have the ETag that the answer named.
+#[tokio::test]
+async fn what_has_another_etag_is_not_what_was_copied() {
+    let etag = "<ETag>&quot;0cc175b9c0f1b6a831c399e269772661&quot;</ETag>";
+    let cases = [
+        (Op::CopyObject, false, "CopyObjectResult"),
+        (Op::CompleteMultipartUpload, true, "CompleteMultipartUploadResult"),
+    ];
+    for (op, in_parts, root) in cases {
+        let (kit, _) = same_size().await;
+        kit.fault(op, page(&format!("<{root}>{etag}</{root}>")));
+        let e = kit.request(request(in_parts)).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Verification, "{op:?}: {e}");
+        kit.assert_nothing_left();
+    }
+}
+
 /// A store that cannot copy is gone around, and the user hears of it.
 #[tokio::test]
 async fn a_store_that_cannot_copy_is_gone_around() {
