@@ -18,7 +18,7 @@ pub enum Proof {
     Object(ObjectStamp),
 }
 
-/// A file as it was read: all that a rename leaves alone.
+/// A file as it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileStamp {
     /// The device it is on.
@@ -29,6 +29,26 @@ pub struct FileStamp {
     pub size: u64,
     /// When its content was changed last: seconds since 1970, and nanoseconds.
     pub modified: (i64, i64),
+    /// When anything about it was changed last: this time cannot be set. A rename changes it.
+    pub changed: (i64, i64),
+    /// How many names it has.
+    pub links: u64,
+}
+
+impl FileStamp {
+    /// Whether a file that is `now` like this is the one that was read, as far as a rename lets that be
+    /// told.
+    pub fn is_same(&self, now: &Self) -> bool {
+        let told = |s: &Self| (s.device, s.inode, s.size, s.modified);
+        told(self) == told(now)
+    }
+
+    /// The same, and nothing was done to it since: an edit whose time was put back shows. Names that come
+    /// and go change that time, too, so it is held against a file that had one name and has it still.
+    pub fn is_untouched(&self, now: &Self) -> bool {
+        let one_name = self.links == 1 && now.links == 1;
+        self.is_same(now) && (!one_name || self.changed == now.changed)
+    }
 }
 
 /// An object as it was read.

@@ -26,6 +26,8 @@ pub struct Identity {
     pub modified: (i64, i64),
     /// When anything about it was changed last: this time cannot be set.
     pub changed: (i64, i64),
+    /// How many names it has.
+    pub links: u64,
 }
 
 impl Identity {
@@ -37,13 +39,14 @@ impl Identity {
             size: m.size(),
             modified: (m.mtime(), m.mtime_nsec()),
             changed: (m.ctime(), m.ctime_nsec()),
+            links: m.nlink(),
         }
     }
 
-    /// What of it a rename leaves alone.
+    /// What a removal asks for.
     pub fn stamp(&self) -> FileStamp {
-        let Self { device, inode, size, modified, .. } = *self;
-        FileStamp { device, inode, size, modified }
+        let Self { device, inode, size, modified, changed, links } = *self;
+        FileStamp { device, inode, size, modified, changed, links }
     }
 
     /// The identity of the file at `path`, through links.

@@ -65,7 +65,8 @@ fn remove_now(path: &Path, proof: &Proof) -> Result<()> {
         Err(Errno::NOENT) => return Ok(()),
         folder => folder.map_err(io)?,
     };
-    match is_still(&folder, name, proof) {
+    // The rename changes the one time that nobody can set: it is compared before.
+    match is_still(&folder, name, proof, FileStamp::is_untouched) {
         Err(Errno::NOENT) => return Ok(()),
         Ok(true) => {}
         Ok(false) => return Err(changed(&location)),
@@ -86,7 +87,7 @@ fn finish(
     proof: &Proof,
     location: &str,
 ) -> Result<()> {
-    let removed = match is_still(folder, aside.as_ref(), proof) {
+    let removed = match is_still(folder, aside.as_ref(), proof, FileStamp::is_same) {
         Ok(true) => rustix::fs::unlinkat(folder, aside, AtFlags::empty())
             .map_err(|e| Error::io(Op::Remove, location, e.into())),
         Ok(false) => Err(changed(location)),
@@ -101,15 +102,21 @@ fn finish(
 }
 
 /// Whether what is called `name` is what `proof` says; a link to a file that was read counts as it.
-fn is_still(folder: &OwnedFd, name: &OsStr, proof: &Proof) -> rustix::io::Result<bool> {
+fn is_still(
+    folder: &OwnedFd,
+    name: &OsStr,
+    proof: &Proof,
+    same: fn(&FileStamp, &FileStamp) -> bool,
+) -> rustix::io::Result<bool> {
     let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let link = FileType::from_raw_mode(found.st_mode) == FileType::Symlink;
     Ok(match proof {
         Proof::File(file) if link => {
             // One that leads nowhere any more is another one.
-            rustix::fs::statat(folder, name, AtFlags::empty()).is_ok_and(|s| stamp(&s) == *file)
+            let leads = rustix::fs::statat(folder, name, AtFlags::empty());
+            leads.is_ok_and(|now| same(file, &stamp(&now)))
         }
-        Proof::File(file) => stamp(&found) == *file,
+        Proof::File(file) => same(file, &stamp(&found)),
         Proof::Link(target) if link => {
             let leads = rustix::fs::readlinkat(folder, name, Vec::new())?;
             leads.as_bytes() == target.as_os_str().as_encoded_bytes()
@@ -139,9 +146,13 @@ fn put(folder: &OwnedFd, from: &OsStr, to: &OsStr) -> rustix::io::Result<()> {
 fn stamp(stat: &Stat) -> FileStamp {
     let (device, inode) = folder::id(stat);
     #[expect(clippy::unnecessary_cast, reason = "their types differ between systems")]
-    let modified = (stat.st_mtime as i64, (stat.st_mtime_nsec as u64).cast_signed());
+    let (modified, changed, links) = (
+        (stat.st_mtime as i64, (stat.st_mtime_nsec as u64).cast_signed()),
+        (stat.st_ctime as i64, (stat.st_ctime_nsec as u64).cast_signed()),
+        stat.st_nlink as u64,
+    );
     #[expect(clippy::cast_sign_loss, reason = "no file is shorter than nothing")]
-    FileStamp { device, inode, size: stat.st_size as u64, modified }
+    FileStamp { device, inode, size: stat.st_size as u64, modified, changed, links }
 }
 
 fn changed(location: &str) -> Error {
@@ -188,6 +199,42 @@ mod tests {
             assert!(e.to_string().contains("the source stays"), "{e}");
         }
         assert_eq!(names(dir.path()), ["edited", "replaced"]);
+    }
+
+    /// R.7: an edit that keeps the size and puts the time back is one all the same.
+    #[test]
+    fn an_edit_whose_time_was_put_back_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("edited");
+        std::fs::write(&path, "old").unwrap();
+        let proof = proof_of(&path);
+        let then = std::fs::metadata(&path).unwrap();
+        // The clock of a file system is slow: until it has ticked, nothing tells.
+        while Identity::of(&std::fs::metadata(&path).unwrap()).changed
+            == Identity::of(&then).changed
+        {
+            std::fs::write(&path, "new").unwrap();
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(then.modified().unwrap()).unwrap();
+        }
+        let e = remove_now(&path, &proof).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::SourceChanged, "{e}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    }
+
+    /// R.7: the names of one file go one after the other, though each removal changes that time.
+    #[test]
+    fn all_names_of_a_file_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("1"), "content").unwrap();
+        std::fs::hard_link(at("1"), at("2")).unwrap();
+        std::fs::hard_link(at("1"), at("3")).unwrap();
+        let proof = proof_of(&at("1"));
+        for name in ["1", "2", "3"] {
+            remove_now(&at(name), &proof).unwrap();
+        }
+        assert!(names(dir.path()).is_empty());
     }
 
     /// A.6: an edit between the look and the rename is seen under the other name, and it is put back.
