@@ -4,8 +4,9 @@
 //! edited or replaced. It is renamed aside first, so that nobody can put something else under its name
 //! between the look and the removal. It must never remove what it was given no proof of.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
 use crate::root::DestinationRoot;
-use crate::{beneath, blocking, folder, staged};
+use crate::{beneath, blocking, folder};
 
 /// Removes the file or link at `path`, if it is still what `proof` says. What is gone already is no
 /// error; what has changed is [`SourceChanged`](ErrorKind::SourceChanged), and stays.
@@ -72,32 +73,63 @@ fn remove_now(path: &Path, proof: &Proof) -> Result<()> {
         Ok(false) => return Err(changed(&location)),
         Err(e) => return Err(io(e)),
     }
-    let aside = staged::unused_name(|aside| put(&folder, name, aside.as_ref()));
-    match aside {
+    match set_aside(&folder, name) {
         Err(Errno::NOENT) => Ok(()),
-        Ok((aside, ())) => finish(&folder, (&aside, name), proof, &location),
+        Ok(aside) => finish(&folder, (&aside, name), proof, &location),
         Err(e) => Err(io(e)),
     }
+}
+
+/// Renames what is called `name`, and tells how it is called now. What a kill leaves under that name is
+/// still the source: no listing hides it, and it says whose it was.
+fn set_aside(folder: &OwnedFd, name: &OsStr) -> rustix::io::Result<OsString> {
+    let (mut keep, mut number) = (name.len(), 0);
+    loop {
+        let aside = aside_name(name, keep, number);
+        match put(folder, name, &aside) {
+            Err(Errno::EXIST) => number += 1,
+            Err(Errno::NAMETOOLONG) if keep > 0 => keep = keep.saturating_sub(ASIDE_STEP),
+            done => return done.map(|()| aside),
+        }
+    }
+}
+
+/// What the names of files that are about to be removed begin with. No staged name begins like this.
+const ASIDE: &str = ".haul-aside-";
+
+/// How many bytes of a name are left out when it is too long.
+const ASIDE_STEP: usize = 16;
+
+/// The name, or its first `keep` bytes without half a character, and before it what tells it from others.
+fn aside_name(name: &OsStr, keep: usize, number: u32) -> OsString {
+    let number = if number == 0 { String::new() } else { format!("{number}-") };
+    let name = name.as_bytes();
+    let half = |at: usize| name.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let end = (0..=keep.min(name.len())).rev().find(|at| !half(*at)).unwrap_or(0);
+    let mut aside = OsString::from(format!("{ASIDE}{number}"));
+    aside.push(OsStr::from_bytes(&name[..end]));
+    aside
 }
 
 /// Removes what is called `aside`, if that is right; else it gets its name back.
 fn finish(
     folder: &OwnedFd,
-    (aside, name): (&str, &OsStr),
+    (aside, name): (&OsStr, &OsStr),
     proof: &Proof,
     location: &str,
 ) -> Result<()> {
-    let removed = match is_still(folder, aside.as_ref(), proof, FileStamp::is_same) {
+    let removed = match is_still(folder, aside, proof, FileStamp::is_same) {
         Ok(true) => rustix::fs::unlinkat(folder, aside, AtFlags::empty())
             .map_err(|e| Error::io(Op::Remove, location, e.into())),
         Ok(false) => Err(changed(location)),
         Err(e) => Err(Error::io(Op::Remove, location, e.into())),
     };
     let Err(why) = removed else { return Ok(()) };
-    match put(folder, aside.as_ref(), name) {
+    let shown = aside.to_string_lossy();
+    match put(folder, aside, name) {
         Ok(()) => Err(why),
         // Somebody has made another file of that name meanwhile: both stay.
-        Err(_) => Err(why.with_hint(format!("it is called {aside} now, in the same folder"))),
+        Err(_) => Err(why.with_hint(format!("it is called {shown} now, in the same folder"))),
     }
 }
 
@@ -247,15 +279,45 @@ mod tests {
         std::fs::write(&aside, "new content").unwrap();
         std::fs::remove_file(&kept).unwrap();
         let folder = folder::open(dir.path()).unwrap();
-        let e = finish(&folder, (".aside", "kept".as_ref()), &proof, "kept").unwrap_err();
+        let e = finish(&folder, (".aside".as_ref(), "kept".as_ref()), &proof, "kept").unwrap_err();
         assert_eq!((e.kind(), names(dir.path())), (ErrorKind::SourceChanged, vec!["kept".into()]));
         // Unless the name is taken again: then nothing is lost, and it says where to look.
         std::fs::rename(&kept, &aside).unwrap();
         std::fs::write(&kept, "a third").unwrap();
-        let e = finish(&folder, (".aside", "kept".as_ref()), &proof, "kept").unwrap_err();
+        let e = finish(&folder, (".aside".as_ref(), "kept".as_ref()), &proof, "kept").unwrap_err();
         assert!(e.hint().unwrap().contains(".aside"), "{e}");
         assert_eq!(std::fs::read(&aside).unwrap(), b"new content");
         assert_eq!(std::fs::read(&kept).unwrap(), b"a third");
+    }
+
+    /// R.8a: what a kill leaves between the rename and the removal is shown, and says whose it is.
+    #[test]
+    fn what_a_kill_leaves_aside_is_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = folder::open(dir.path()).unwrap();
+        let listed = || {
+            let (mut names, outcome) =
+                folder::Reader::new(crate::Symlinks::Keep).read(&folder::open(dir.path()).unwrap());
+            outcome.unwrap();
+            let mut count = 0;
+            while names.next().is_some() {
+                count += 1;
+            }
+            count
+        };
+        let long = "\u{e4}".repeat(127); // 254 bytes: no prefix fits
+        for (left, name) in ["kept", "kept", &long, &long].into_iter().enumerate() {
+            std::fs::write(dir.path().join(name), "content").unwrap();
+            let aside = set_aside(&folder, name.as_ref()).unwrap();
+            let aside = aside.to_str().unwrap(); // no character is cut
+            let start: String = name.chars().take(4).collect();
+            assert!(aside.starts_with(ASIDE) && aside.contains(&start), "{aside}");
+            assert_eq!(listed(), left + 1, "{aside}");
+        }
+        for aside in [".haul-aside-kept", ".haul-aside-1-kept"] {
+            assert!(names(dir.path()).contains(&aside.into()), "{aside}");
+        }
+        set_aside(&folder, "nothing".as_ref()).unwrap_err();
     }
 
     #[test]
