@@ -203,6 +203,9 @@ pub struct Page {
     /// Where those are: nothing is known about what is at these paths and below. One without a slash at
     /// its end has nothing below it. Fewer than there are problems mean that nobody can tell where.
     pub unseen: Vec<RelPath>,
+    /// Names that were read, and that nothing was behind when it was looked at: no problem, and they may
+    /// be there again or hidden by a mount, so nothing is known about these paths and below either.
+    pub vanished: Vec<RelPath>,
 }
 
 /// Something that can be listed, in pages so that memory stays flat.

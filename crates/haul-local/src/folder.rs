@@ -103,8 +103,7 @@ impl Reader {
             if names.push(name, kind) { Ok(()) } else { Err(Errno::OVERFLOW) }
         });
         names.sort();
-        // A folder that was removed while it was being read has nothing in it.
-        (names, outcome.or_else(|e| if e == Errno::NOENT { Ok(()) } else { Err(e) }))
+        (names, outcome)
     }
 }
 
@@ -116,8 +115,7 @@ fn kind_of(folder: &OwnedFd, name: &CStr, file_type: FileType, links: Symlinks) 
     let file_type = match file_type {
         FileType::Unknown => match stat(AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => FileType::from_raw_mode(stat.st_mode),
-            Err(Errno::NOENT) => return None,
-            Err(_) => FileType::RegularFile, // the same error is reported in its turn
+            Err(_) => FileType::RegularFile, // the same is found in its turn
         },
         known => known,
     };

@@ -148,7 +148,10 @@ impl Walk {
             }
             self.step(&mut page);
         }
-        let over = self.levels.is_empty() && page.entries.is_empty() && page.problems.is_empty();
+        let over = self.levels.is_empty()
+            && page.entries.is_empty()
+            && page.problems.is_empty()
+            && page.vanished.is_empty();
         Ok((!over).then_some(page))
     }
 
@@ -209,7 +212,7 @@ impl Walk {
         };
         match outcome {
             Ok(found) => page.entries.push(self.entry(found)),
-            Err(Problem::Gone) => {}
+            Err(Problem::Gone) => page.vanished.push(RelPath::new(self.here())),
             Err(problem) => self.unseen(problem, page),
         }
     }
@@ -218,7 +221,7 @@ impl Walk {
     fn descend(&mut self, opened: rustix::io::Result<OwnedFd>, page: &mut Page) {
         let fd = match opened {
             Ok(fd) => fd,
-            Err(Errno::NOENT) => return,
+            Err(Errno::NOENT) => return page.vanished.push(RelPath::new(self.here())),
             Err(e) => return self.unseen(Problem::System(e), page),
         };
         let mut id = None;
@@ -229,7 +232,9 @@ impl Walk {
             }
         }
         let (names, outcome) = self.reader.read(&fd);
-        if let Err(e) = outcome {
+        if outcome == Err(Errno::NOENT) {
+            page.vanished.push(RelPath::new(self.here()));
+        } else if let Err(e) = outcome {
             self.unseen(Problem::System(e), page);
         } else if names.is_empty() && self.options.empty_folders {
             self.path.push(b'/');
@@ -298,7 +303,7 @@ impl Walk {
 #[derive(Debug, Clone, Copy)]
 enum Problem {
     System(Errno),
-    /// Not there any more: nothing to report.
+    /// Not there any more: nothing to report, and nothing known.
     Gone,
     Special,
     Dangling,

@@ -76,7 +76,10 @@ impl Side {
             match self.listing.next().await {
                 None => return Ok(false),
                 Some(Ok(page)) => {
-                    let Page { entries, problems, unseen, .. } = page;
+                    let Page { entries, problems, unseen, vanished } = page;
+                    for path in &vanished {
+                        self.veil.doubt(path);
+                    }
                     self.ready.extend(entries.into_iter().filter(|e| keep(e)));
                     self.veil(problems, &unseen, filter);
                     if !self.problems.is_empty() {
@@ -170,4 +173,51 @@ fn stands(entry: &Entry, next: Option<&Entry>) -> bool {
 /// Whether the name of what comes next begins with that of an entry.
 fn begins(next: Option<&Entry>, entry: &Entry) -> bool {
     next.is_some_and(|e| e.path.as_bytes().starts_with(entry.path.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use futures::future::BoxFuture;
+    use haul_core::handle::JobContext;
+    use haul_core::{Engine, EngineOptions, Lister};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct OnePage(Option<Page>);
+
+    impl Lister for OnePage {
+        fn location(&self) -> String {
+            "here".to_owned()
+        }
+
+        fn next_page(&mut self) -> BoxFuture<'_, Result<Option<Page>>> {
+            std::future::ready(Ok(self.0.take())).boxed()
+        }
+    }
+
+    /// R.3: a merge hides what vanished, and fails nothing for it.
+    #[tokio::test]
+    async fn what_vanished_is_hidden_behind_the_veil() {
+        let engine = Engine::new(EngineOptions::default());
+        let cx = JobContext::unwatched(tokio_util::sync::CancellationToken::new());
+        let side = |page, veil: &Veil| {
+            let listing = engine.listing(Box::new(OnePage(Some(page))), &cx);
+            Side::new(listing, false, veil.clone())
+        };
+        let vanished = vec![RelPath::new("a")];
+        let (of_source, of_dest) = (Veil::default(), Veil::default());
+        let source = side(Page { vanished, ..Page::default() }, &of_source);
+        let entries = vec![Entry::file("a/x", 1), Entry::file("b", 1)];
+        let dest = side(Page { entries, ..Page::default() }, &of_dest);
+        let mut join = Join::new(source, dest, Filter::default(), None);
+        let mut hidden = Vec::new();
+        while let Some(step) = join.next().await.unwrap() {
+            let Step::Dest(e) = step else { panic!("{step:?}") };
+            hidden.push(of_source.hides(&e.path));
+        }
+        assert_eq!(hidden, [true, false]);
+        assert!(of_source.is_open());
+    }
 }

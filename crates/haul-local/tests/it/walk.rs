@@ -191,6 +191,26 @@ async fn what_is_no_file_is_a_problem_and_the_walk_goes_on() {
     );
 }
 
+/// R.3: names that were read, and behind which nothing is found, are told apart from names that were
+/// never there: a file that is just being replaced, a mount whose server is down.
+#[tokio::test]
+async fn names_that_vanish_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..1_000 {
+        std::fs::write(dir.path().join(format!("{i:05}")), b"").unwrap();
+    }
+    make(dir.path(), &["file", "folder/x"]);
+    let mut walker = Walker::new(dir.path().to_owned(), WalkOptions::default());
+    let first = walker.next_page().await.unwrap().unwrap();
+    assert_eq!((first.entries.len(), first.vanished.len()), (1_000, 0));
+    std::fs::remove_file(dir.path().join("file")).unwrap();
+    std::fs::remove_dir_all(dir.path().join("folder")).unwrap();
+    let last = walker.next_page().await.unwrap().expect("a page of what vanished");
+    assert_eq!(last.vanished, ["file", "folder"].map(RelPath::new));
+    assert!(last.entries.is_empty() && last.problems.is_empty());
+    assert!(walker.next_page().await.unwrap().is_none());
+}
+
 /// A.16: where something is that could not be listed is told, and whether there may be more below it.
 #[tokio::test]
 async fn what_was_not_seen_has_a_name() {

@@ -16,6 +16,8 @@ pub(crate) struct Veil(Arc<Mutex<Hidden>>);
 struct Hidden {
     /// Without slashes at the end.
     paths: BTreeSet<Vec<u8>>,
+    /// Likewise, of what was there a moment before.
+    vanished: BTreeSet<Vec<u8>>,
     everything: bool,
 }
 
@@ -26,13 +28,18 @@ impl Veil {
 
     /// Nothing is known about what is at `path` and below.
     pub(crate) fn hide(&self, path: &RelPath) {
-        let path = path.as_bytes();
         let mut hidden = self.hidden();
-        if path.is_empty() {
+        if path.as_bytes().is_empty() {
             hidden.everything = true;
         } else {
-            hidden.paths.insert(path.strip_suffix(b"/").unwrap_or(path).to_vec());
+            hidden.paths.insert(bare(path));
         }
+    }
+
+    /// What is at `path` and below was there, and was gone when it was looked at. It may come back, so
+    /// it is not missing; but such things happen, and all the rest was seen.
+    pub(crate) fn doubt(&self, path: &RelPath) {
+        self.hidden().vanished.insert(bare(path));
     }
 
     /// Nobody knows what was not seen.
@@ -40,7 +47,7 @@ impl Veil {
         self.hidden().everything = true;
     }
 
-    /// Whether all was seen.
+    /// Whether all was seen that is there.
     pub(crate) fn is_open(&self) -> bool {
         let hidden = self.hidden();
         !hidden.everything && hidden.paths.is_empty()
@@ -53,8 +60,14 @@ impl Veil {
 
     /// Whether `path` is known to be where something was not seen.
     pub(crate) fn hides(&self, path: &RelPath) -> bool {
-        covers(&self.hidden().paths, path)
+        let hidden = self.hidden();
+        covers(&hidden.paths, path) || covers(&hidden.vanished, path)
     }
+}
+
+fn bare(path: &RelPath) -> Vec<u8> {
+    let path = path.as_bytes();
+    path.strip_suffix(b"/").unwrap_or(path).to_vec()
 }
 
 /// Whether `path` is one of `paths`, which have no slash at the end, or below one.
@@ -83,5 +96,14 @@ mod tests {
         assert!(!veil.is_open() && !veil.is_closed());
         veil.hide(&RelPath::new(""));
         assert!(veil.is_closed());
+    }
+
+    /// R.3: what vanished while it was listed stops no removals, and is not removed.
+    #[test]
+    fn what_vanished_is_hidden_and_the_rest_was_seen() {
+        let veil = Veil::default();
+        veil.doubt(&RelPath::new("d"));
+        assert!(veil.hides(&RelPath::new("d/x")) && veil.hides(&RelPath::new("d")));
+        assert!(!veil.hides(&RelPath::new("dx")) && veil.is_open());
     }
 }
