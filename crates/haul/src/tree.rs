@@ -17,7 +17,7 @@ use haul_core::{
 };
 use haul_local::{DestinationRoot, Durability, FsyncPolicy, Symlinks};
 
-use crate::identity::{Relation, Side, onto_itself};
+use crate::identity::{PlaceId, Relation, Side, onto_itself};
 use crate::mover::{How, Mover, Shared};
 use crate::picks::{Pick, Picked, Rules, picks, refuse_collisions};
 use crate::place::Place;
@@ -102,6 +102,9 @@ impl Haul {
             && !request.flatten
             && !self.options.two_endpoints()
             && request.attributes != Attributes::default();
+        if request.remove_source {
+            self.refuse_nested(roots).await?;
+        }
         for root in roots {
             if let Some(top) = root.kind.top() {
                 let source = self.place_id(&top, Side::Source).await?;
@@ -119,6 +122,20 @@ impl Haul {
             }
         }
         Ok(inside)
+    }
+
+    /// What is in two sources at once can be moved only once.
+    async fn refuse_nested(&self, roots: &[Root]) -> Result<()> {
+        let mut seen: Vec<PlaceId> = Vec::new();
+        for tree in roots.iter().filter_map(|root| root.kind.tree()) {
+            let id = self.place_id(&tree, Side::Source).await?;
+            if seen.iter().any(|other| other.relation(&id) != Relation::Apart) {
+                let what = "it is inside of another source, or holds it";
+                return Err(Error::new(ErrorKind::Invalid, Op::Move, tree, what));
+            }
+            seen.push(id);
+        }
+        Ok(())
     }
 
     /// The place that a location names, not opened yet.

@@ -177,3 +177,15 @@ async fn a_copy_does_not_replace_its_own_sources() {
     assert!(many.failures()[0].contains("is inside of a source"), "{:?}", many.failures());
     assert_eq!((kit.bytes("a"), kit.bytes("x/a")), (b"outer".into(), b"outer".into()));
 }
+
+/// M.4: a source that is in another one as well would be moved twice.
+#[tokio::test]
+async fn sources_that_are_in_each_other_are_not_moved() {
+    let kit = Kit::new().await;
+    kit.write("d/a/f", b"x");
+    let mut request = moving(kit.local("d/a"), s3("p/"));
+    request.select.sources.push(kit.local("d"));
+    let e = refused(&kit.haul, request).await;
+    assert!(e.to_string().contains("inside of another source"), "{e}");
+    assert!(kit.path("d/a/f").exists() && kit.keys().is_empty());
+}
