@@ -78,7 +78,7 @@ async fn bars_move_with_the_bytes_and_tell_speed_and_time_left() {
     let args = ["cp", "-r", "-c", "1", "t", "s3://bucket/"];
     let run = world.haul(args).env("TERM", "xterm").stderr(slave).spawn();
     // What the socket took of the part that is held counts as well.
-    for (held, range) in held.iter().zip([40..80, 80..101]) {
+    for (held, range) in held.iter().zip([40..81, 80..101]) {
         let percent = drawn_percent(&screen, range).await;
         assert!(line_with(&screen, &percent).contains("large.bin"), "{percent}");
         held.release();
