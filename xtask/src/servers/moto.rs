@@ -35,9 +35,10 @@ impl Server for Moto {
     }
 
     fn version(&self, tools: &Tools) -> Result<String> {
-        // It does not say by itself; its package does, where the tools directory has it.
+        // It does not say by itself; its package does, of the tools directory or of the system.
         let ask = ["-c", "import importlib.metadata as m; print(m.version('moto'))"];
-        let told = tools.python().and_then(|python| output_of(Command::new(python).args(ask)).ok());
+        let python = tools.python().or_else(|| tools.find("python3"));
+        let told = python.and_then(|python| output_of(Command::new(python).args(ask)).ok());
         Ok(format!("moto {}", told.unwrap_or_default()).trim().to_owned())
     }
 
