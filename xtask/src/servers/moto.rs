@@ -24,8 +24,8 @@ impl Server for Moto {
         if asked.is_err() {
             return Some("no moto_server program that works".to_owned());
         }
-        // Seen with 5.2.1: `CompleteMultipartUploadResponse` where S3 says `...Result`, at which every
-        // client gives up, the official SDK too.
+        // Seen with 5.2.1: `CompleteMultipartUploadResponse` where S3 says `...Result`, at which the
+        // official Rust SDK gives up.
         let broken = self.version(tools).is_ok_and(|version| version.starts_with("moto 5.2."));
         broken.then(|| "moto 5.2 answers CompleteMultipartUpload with another document".to_owned())
     }
