@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(workspace::root()).args(["test", "-p", "haul", "--test", "model"]);
+    command.current_dir(workspace::root()).args(["test", "--workspace", "--test", "model"]);
     if args.release {
         command.arg("--release");
     }

@@ -56,6 +56,10 @@ pub fn name_beneath(folder: &Path, path: &OsStr) -> String {
     format!("{}/{}", folder.trim_end_matches('/'), path.to_string_lossy())
 }
 
+fn is_missing(e: &std::io::Error) -> bool {
+    matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
 impl DestinationRoot {
     /// Opens the folder at `path`, which is made if it is missing and `create` says so. A link as
     /// the root itself is followed: whoever named it knows where it leads.
@@ -63,6 +67,32 @@ impl DestinationRoot {
         let path: PathBuf = path.into();
         let location = path.to_string_lossy().into_owned();
         blocking(Op::Open, &location, move || Self::open_now(path, create).map(Arc::new)).await
+    }
+
+    /// Fails where [`open`](Self::open) would for a name that is taken by something that is no folder;
+    /// makes nothing.
+    pub async fn rehearse(path: impl Into<PathBuf>) -> Result<()> {
+        let path: PathBuf = path.into();
+        let location = path.to_string_lossy().into_owned();
+        let place = location.clone();
+        let look = move || {
+            // Without a slash at its end, which asks for a folder.
+            let path: PathBuf = path.components().collect();
+            for above in path.ancestors().filter(|p| !p.as_os_str().is_empty()) {
+                match std::fs::metadata(above) {
+                    Ok(found) if found.is_dir() => return Ok(()),
+                    // A link that leads nowhere is missing, too, and in the way.
+                    Err(e) if is_missing(&e) && std::fs::symlink_metadata(above).is_err() => {}
+                    Err(e) if !is_missing(&e) => return Err(Error::io(Op::Begin, &place, e)),
+                    _ => {
+                        let e = std::io::ErrorKind::NotADirectory.into();
+                        return Err(Error::io(Op::Begin, &place, e));
+                    }
+                }
+            }
+            Ok(())
+        };
+        blocking(Op::Open, &location, look).await
     }
 
     fn open_now(path: PathBuf, create: bool) -> Result<Self> {

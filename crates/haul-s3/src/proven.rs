@@ -10,11 +10,19 @@ use haul_core::{Error, ErrorKind, ObjectStamp, Op, Result};
 
 use crate::ObjectId;
 use crate::client::S3Client;
+use crate::remove::remove_if;
 use crate::seen::head;
 
 /// What an object is now, for [`remove_proven`].
 pub async fn stamp(client: &S3Client, object: &ObjectId) -> Result<ObjectStamp> {
     head(client, object, Op::Open).await?.stamp(object, Op::Open)
+}
+
+/// Whether the store itself removes an object only while it has a given ETag; elsewhere a look has to
+/// come just before.
+pub fn compares_when_removing(client: &S3Client) -> bool {
+    let learned = &client.learned.removes_plainly;
+    client.quirks().conditional_delete && !learned.load(Ordering::Relaxed)
 }
 
 /// Removes an object, if it is still what was `read`. What is gone already is no error, because the
@@ -30,18 +38,21 @@ pub async fn remove_proven(client: &S3Client, object: &ObjectId, read: &ObjectSt
     let may_ask = (quirks.conditional_delete || !quirks.known) && !learned.load(Ordering::Relaxed);
     let etag = read.strong_etag().filter(|_| may_ask);
     // A store that is not known to compare may leave the condition out without a word.
-    if !(quirks.conditional_delete && etag.is_some()) {
+    if !(compares_when_removing(client) && etag.is_some()) {
         match stamp(client, object).await {
             Ok(now) if now == *read => {}
-            Ok(_) => return Err(changed(object)),
+            Ok(_) => return Err(changed(Op::Move, object, SINCE_COPIED)),
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(e),
         }
     }
-    match remove(client, object, etag).await {
+    // Without a version: what goes is what is current, and a bucket with versions keeps them all.
+    match remove_if(client, &ObjectId::new(&object.bucket, &object.key), etag).await {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         // What a failed precondition is about, when something is removed.
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(changed(object)),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            Err(changed(Op::Move, object, SINCE_COPIED))
+        }
         Err(e)
             if etag.is_some()
                 && matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::Rejected) =>
@@ -54,20 +65,10 @@ pub async fn remove_proven(client: &S3Client, object: &ObjectId, read: &ObjectSt
     }
 }
 
-async fn remove(client: &S3Client, object: &ObjectId, etag: Option<&str>) -> Result<()> {
-    let at = client.at(&object.bucket).await;
-    let request = at
-        .delete_object()
-        .bucket(&object.bucket)
-        .key(&object.key)
-        .set_if_match(etag.map(|etag| format!("\"{etag}\"")));
-    let sent = client.asking(Op::Remove, object, request.send()).await?;
-    sent.map_err(|e| at.failure(Op::Remove, &object.to_string(), e))?;
-    Ok(())
-}
+const SINCE_COPIED: &str = "it changed after it was copied: the source stays";
 
-fn changed(object: &ObjectId) -> Error {
-    let what = "it changed after it was copied: the source stays";
-    Error::new(ErrorKind::SourceChanged, Op::Move, object, what)
+/// The error for an object that stays, because it is another by now.
+pub(crate) fn changed(op: Op, object: &ObjectId, what: &str) -> Error {
+    Error::new(ErrorKind::SourceChanged, op, object, what)
         .with_hint("run the command again once nothing writes to it")
 }

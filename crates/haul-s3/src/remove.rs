@@ -18,42 +18,79 @@ use crate::ObjectId;
 use crate::client::S3Client;
 use crate::error::refused_key;
 use crate::kept::Kept;
+use crate::proven::{changed, compares_when_removing};
 use crate::xml::{Parsed, Xml};
 
 /// Most keys in one request (API reference, DeleteObjects).
 pub const DELETE_LIMIT: usize = 1000;
 
-/// A key, and which version of it.
-type Doomed = (String, Option<String>);
+/// Something to remove: whatever has this key, or less than that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Doomed {
+    /// Its key.
+    pub key: String,
+    /// This version alone, and not what is current.
+    pub version_id: Option<String>,
+    /// Only what has this ETag, without quotes. For stores that compare by themselves:
+    /// [`compares_when_removing`].
+    pub etag: Option<String>,
+}
+
+impl Doomed {
+    /// Whatever has this key.
+    pub fn key(key: impl Into<String>) -> Self {
+        Self { key: key.into(), ..Self::default() }
+    }
+}
 
 /// Removes an object. S3 does not say whether there was one: see [`stat`](crate::stat).
 pub async fn remove(client: &S3Client, object: &ObjectId) -> Result<()> {
+    remove_if(client, object, None).await
+}
+
+/// Removes an object; with an ETag, by the store's own comparison.
+pub(crate) async fn remove_if(
+    client: &S3Client,
+    object: &ObjectId,
+    etag: Option<&str>,
+) -> Result<()> {
     let at = client.at(&object.bucket).await;
     let request = at
         .delete_object()
         .bucket(&object.bucket)
         .key(&object.key)
-        .set_version_id(object.version_id.clone());
+        .set_version_id(object.version_id.clone())
+        .set_if_match(etag.map(|etag| format!("\"{etag}\"")));
     let sent = client.asking(Op::Remove, object, request.send()).await?;
     sent.map_err(|e| at.failure(Op::Remove, &object.to_string(), e))?;
     Ok(())
 }
 
-/// Removes up to [`DELETE_LIMIT`] keys with as few requests as the store allows: the key, and the
-/// version if it is one version that has to go. Returns the index and the error of each that could not
-/// be removed; an error of the whole means that the request failed and may be made again.
+/// Removes up to [`DELETE_LIMIT`] keys with as few requests as the store allows. Returns the index and
+/// the error of each that could not be removed: what has another ETag than the one that was given is
+/// [`SourceChanged`](ErrorKind::SourceChanged), and stays. An error of the whole means that the request
+/// failed and may be made again.
 pub async fn remove_many(
     client: &S3Client,
     bucket: &str,
-    keys: &[(String, Option<String>)],
+    keys: &[Doomed],
 ) -> Result<Vec<(usize, Error)>> {
+    if keys.iter().any(|doomed| doomed.etag.is_some()) && !compares_when_removing(client) {
+        let what = "this store does not compare what it removes";
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            Op::Remove,
+            ObjectId::new(bucket, ""),
+            what,
+        ));
+    }
     if keys.len() > DELETE_LIMIT {
         let what = format!("{} keys at once are more than {DELETE_LIMIT}", keys.len());
         return Err(Error::new(ErrorKind::Invalid, Op::Remove, ObjectId::new(bucket, ""), what));
     }
     let (mut batch, mut single) = (Vec::new(), Vec::new());
     let alone = client.learned.no_delete_objects.load(Ordering::Relaxed);
-    for (index, (key, _)) in keys.iter().enumerate() {
+    for (index, Doomed { key, .. }) in keys.iter().enumerate() {
         if alone || !survives_xml(key) { single.push(index) } else { batch.push(index) }
     }
     let mut failed = Vec::new();
@@ -72,14 +109,26 @@ pub async fn remove_many(
         }
     }
     let alone = single.into_iter().map(|index| async move {
-        let (key, version_id) = keys[index].clone();
+        let Doomed { key, version_id, etag } = keys[index].clone();
         let object = ObjectId { bucket: bucket.to_owned(), key, version_id };
-        remove(client, &object).await.err().map(|e| (index, e))
+        remove_if(client, &object, etag.as_deref()).await.err().map(|e| (index, e))
     });
     let mut alone = futures::stream::iter(alone).buffer_unordered(client.gate.limit());
     while let Some(result) = alone.next().await {
         failed.extend(result);
     }
+    failed.retain_mut(|(index, e)| {
+        let Doomed { key, etag, .. } = &keys[*index];
+        if etag.is_some() && e.kind() == ErrorKind::AlreadyExists {
+            *e = changed(
+                Op::Remove,
+                &ObjectId::new(bucket, key),
+                "it is not what was listed any more: it stays",
+            );
+        }
+        // With a condition, stores say so where there is nothing.
+        !(etag.is_some() && e.kind() == ErrorKind::NotFound)
+    });
     failed.sort_by_key(|(index, _)| *index);
     Ok(failed)
 }
@@ -98,8 +147,10 @@ async fn remove_batch(
     };
     let mut delete = Delete::builder().quiet(true);
     for index in indices {
-        let (key, version) = &keys[*index];
-        let id = ObjectIdentifier::builder().key(key).set_version_id(version.clone());
+        let Doomed { key, version_id, etag } = &keys[*index];
+        let id = ObjectIdentifier::builder().key(key).set_version_id(version_id.clone());
+        // "Entity tags don't need to be wrapped in quotes" (API reference, ObjectIdentifier).
+        let id = id.set_e_tag(etag.clone());
         delete = delete.objects(id.build().map_err(invalid)?);
     }
     let at = client.at(bucket).await;
@@ -121,7 +172,7 @@ async fn remove_batch(
     }
     let by_key: HashMap<_, _> = indices
         .iter()
-        .map(|index| ((keys[*index].0.as_str(), keys[*index].1.as_deref()), *index))
+        .map(|index| ((keys[*index].key.as_str(), keys[*index].version_id.as_deref()), *index))
         .collect();
     let mut failed = Vec::with_capacity(refused.len());
     for Refusal { key, version, code, message } in refused {

@@ -2,12 +2,13 @@
 //!
 //! Owns the meaning of a source: a file, a folder, an object, a prefix, a pattern; and the rule on
 //! what of its name is kept below the destination. Looks at the disk and asks for single objects; it
-//! must never list.
+//! must never list more than it takes to tell whether there is one.
 
 use std::path::{Path, PathBuf};
 
+use haul_core::handle::JobContext;
 use haul_core::{Error, ErrorKind, Location, Op, Pattern, RelPath, Result, name};
-use haul_s3::ObjectId;
+use haul_s3::{ListSpec, ObjectId, S3Lister};
 
 use crate::{Haul, Selection};
 
@@ -165,6 +166,10 @@ impl Haul {
         match self.stat(&location, None).await {
             Ok(_) => Ok((object(), None)),
             Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::AccessDenied) => Err(e),
+            // Stores deny a look at what is there, and at what is not: a listing tells them apart.
+            Err(e) if e.kind() == ErrorKind::AccessDenied && self.lists(bucket, key).await => {
+                Ok((object(), None))
+            }
             Err(_) if pattern => Ok(match Pattern::new(key) {
                 Ok(pattern) => (Kind::KeyPattern(bucket.to_owned(), pattern), None),
                 // A name with half a pattern in it: it is not there, and says so.
@@ -175,6 +180,20 @@ impl Haul {
                 Ok((Kind::Prefix(bucket.to_owned(), format!("{key}/")), base))
             }
         }
+    }
+}
+
+impl Haul {
+    /// Whether a listing shows an object of exactly this name. What cannot be listed says so later.
+    async fn lists(&self, bucket: &str, key: &str) -> bool {
+        let Ok(client) = self.source_client().await else { return false };
+        let cx = JobContext::unwatched(self.cancel.child_token());
+        let lister = Box::new(S3Lister::new(client, ListSpec::new(bucket, key)));
+        // In the order of keys, the shortest name that begins so comes first.
+        let page = self.engine.listing(lister, &cx).next().await;
+        page.is_some_and(|page| {
+            page.is_ok_and(|page| page.entries.iter().any(|e| e.path.is_root()))
+        })
     }
 }
 

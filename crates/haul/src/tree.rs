@@ -304,12 +304,17 @@ impl Shared {
         }
     }
 
-    /// Opens the destination's folder, now that nothing stands against writing.
+    /// Opens the destination's folder, now that nothing stands against writing; a dry run only looks
+    /// whether that could be done.
     pub(crate) async fn opened(mut self) -> Result<Self> {
-        if let Place::Disk(path, root) = &mut self.to
-            && !self.how.dry_run
-        {
-            *root = Some(DestinationRoot::open(path.clone(), true).await?);
+        match &mut self.to {
+            Place::Disk(path, _) if self.how.dry_run => {
+                DestinationRoot::rehearse(path.clone()).await?;
+            }
+            Place::Disk(path, root) => {
+                *root = Some(DestinationRoot::open(path.clone(), true).await?);
+            }
+            Place::Store { .. } => {}
         }
         Ok(self)
     }

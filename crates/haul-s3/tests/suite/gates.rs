@@ -294,7 +294,7 @@ async fn ask_for_everything(client: &S3Client) {
     drop(haul_s3::bucket_exists(client, BUCKET).await);
     drop(haul_s3::make_bucket(client, "another").await);
     drop(haul_s3::remove_bucket(client, "another").await);
-    drop(haul_s3::remove_many(client, BUCKET, &["x", "y"].map(|key| (key.to_owned(), None))).await);
+    drop(haul_s3::remove_many(client, BUCKET, &["x", "y"].map(haul_s3::Doomed::key)).await);
     drop(haul_s3::remove(client, &object).await);
 }
 

@@ -1,28 +1,40 @@
 //! Removing many keys, and buckets.
 
 use haul_core::{ErrorKind, Retry};
-use haul_s3::{DELETE_LIMIT, bucket_exists, list_buckets, make_bucket, remove_bucket, remove_many};
+use haul_s3::{
+    DELETE_LIMIT, Doomed, Provider, S3Client, bucket_exists, list_buckets, make_bucket,
+    remove_bucket, remove_many,
+};
 use haul_testkit::sizes::{HOSTILE_KEYS, ODD_KEYS};
-use haul_testkit::{ChecksumSupport, Fault, Op, Rule, StoreRules};
+use haul_testkit::{ChecksumSupport, Fault, Op, Rule, StoreRules, TestServer};
 
-use crate::kit::{BUCKET, start, start_with};
+use crate::kit::{BUCKET, options, start, start_with};
 
-fn keys(keys: &[&str]) -> Vec<(String, Option<String>)> {
-    keys.iter().map(|key| ((*key).to_owned(), None)).collect()
+async fn start_as(rules: StoreRules, provider: Provider) -> (TestServer, S3Client) {
+    let server = TestServer::with_rules(rules).await.unwrap();
+    server.store().create_bucket(BUCKET);
+    let mut options = options(&server);
+    options.provider = Some(provider);
+    let client = S3Client::connect(&options).await.unwrap();
+    (server, client)
+}
+
+fn keys(keys: &[&str]) -> Vec<Doomed> {
+    keys.iter().copied().map(Doomed::key).collect()
 }
 
 #[tokio::test]
 async fn a_thousand_keys_are_one_request() {
     let (server, client) = start().await;
-    let all: Vec<_> = (0..DELETE_LIMIT).map(|i| (format!("k{i}"), None)).collect();
-    for (key, _) in &all {
+    let all: Vec<_> = (0..DELETE_LIMIT).map(|i| Doomed::key(format!("k{i}"))).collect();
+    for Doomed { key, .. } in &all {
         server.store().put(BUCKET, key, "x");
     }
     server.store().put(BUCKET, "other", "x");
     assert!(remove_many(&client, BUCKET, &all).await.unwrap().is_empty());
     assert_eq!(server.store().keys(BUCKET), ["other"]);
     assert_eq!(server.calls().summary(), [(Op::DeleteObjects, 1)].into());
-    let too_many = vec![("k".to_owned(), None); DELETE_LIMIT + 1];
+    let too_many = vec![Doomed::key("k"); DELETE_LIMIT + 1];
     let e = remove_many(&client, BUCKET, &too_many).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Invalid);
     assert!(remove_many(&client, BUCKET, &[]).await.unwrap().is_empty());
@@ -68,7 +80,8 @@ async fn versions_go_one_by_one_or_all() {
     }
     let versions = server.store().versions(BUCKET, "k");
     let id = |i: usize| versions[i].as_ref().map(|object| object.version_id.clone());
-    let doomed = [("k".to_owned(), id(0)), ("k".to_owned(), id(2)), ("gone".to_owned(), id(1))];
+    let doomed = [("k", id(0)), ("k", id(2)), ("gone", id(1))];
+    let doomed = doomed.map(|(key, version_id)| Doomed { version_id, ..Doomed::key(key) });
     assert!(remove_many(&client, BUCKET, &doomed).await.unwrap().is_empty());
     let left = server.store().versions(BUCKET, "k");
     assert_eq!(left.len(), 1);
@@ -113,6 +126,31 @@ async fn what_was_refused_is_named() {
     server.faults().add(Rule::on(Op::DeleteObjects).then(page));
     let e = remove_many(&client, BUCKET, &keys(&["x", "y"])).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Protocol);
+}
+
+/// R.6: where the store compares, what was listed goes and what came to its place stays; without
+/// DeleteObjects as well.
+#[tokio::test]
+async fn with_an_etag_only_what_has_it_goes() {
+    for delete_objects in [true, false] {
+        let rules = StoreRules { delete_objects, ..StoreRules::default() };
+        let (server, client) = start_as(rules, Provider::Aws).await;
+        for key in ["same", "other"] {
+            server.store().put(BUCKET, key, "x");
+        }
+        let etag = server.store().object(BUCKET, "same").unwrap().etag.clone();
+        server.store().put(BUCKET, "other", "y");
+        let doomed = ["same", "other", "gone"]
+            .map(|key| Doomed { etag: Some(etag.clone()), ..Doomed::key(key) });
+        let failed = remove_many(&client, BUCKET, &doomed).await.unwrap();
+        let [(1, e)] = &failed[..] else { panic!("{failed:?}") };
+        assert_eq!((e.kind(), e.retry()), (ErrorKind::SourceChanged, Retry::Never), "{e}");
+        assert_eq!(server.store().keys(BUCKET), ["other"]);
+    }
+    let (_server, client) = start_as(StoreRules::default(), Provider::Minio).await;
+    let doomed = [Doomed { etag: Some("x".to_owned()), ..Doomed::key("k") }];
+    let e = remove_many(&client, BUCKET, &doomed).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unsupported, "a condition that would be left out in silence");
 }
 
 /// A.7: an answer that is cut off, or nothing at all, says of no key that it was removed.

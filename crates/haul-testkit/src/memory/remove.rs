@@ -4,7 +4,7 @@
 
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
-    Error,
+    ETagCondition, Error,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -72,7 +72,11 @@ impl MemoryS3 {
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for object in input.delete.objects {
             let version = object.version_id.as_deref().filter(|_| self.rules().versions);
-            match remove(&mut state, &input.bucket, &object.key, version) {
+            let condition = object.e_tag.clone().map(ETagCondition::ETag);
+            let current = state.bucket(&input.bucket)?.current(&object.key).map(|o| &**o);
+            let removed = check_write(condition.as_ref(), None, current)
+                .and_then(|()| remove(&mut state, &input.bucket, &object.key, version));
+            match removed {
                 Ok(removed) => deleted.push(DeletedObject {
                     delete_marker: removed.marker.then_some(true),
                     delete_marker_version_id: removed.version_id.filter(|_| removed.marker),

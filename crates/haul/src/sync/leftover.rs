@@ -13,9 +13,9 @@ use haul_core::handle::JobContext;
 use haul_core::{Entry, EntryKind, Error, ErrorKind, Op, RelPath, Result};
 
 use super::Pairs;
-use super::veil::{Veil, covers};
+use super::exchange::Blocked;
+use super::veil::Veil;
 use crate::SyncRequest;
-use crate::place::Place;
 use crate::remove::{Doomed, Remover, Seen};
 use crate::spill::Spill;
 
@@ -121,7 +121,7 @@ impl Plan {
     /// What waits for removals: paths at and below which the destination had something else.
     pub(super) fn blocked(&self) -> Blocked {
         let way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
-        Blocked(way.blocked.clone())
+        Blocked::new(way.blocked.clone())
     }
 
     /// Says why nothing may be removed.
@@ -168,19 +168,6 @@ impl Way {
     }
 }
 
-/// Paths at and below which the destination had something else.
-pub(super) struct Blocked(BTreeSet<Vec<u8>>);
-
-impl Blocked {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn holds(&self, path: &RelPath) -> bool {
-        covers(&self.0, path)
-    }
-}
-
 impl Pairs {
     /// Removes what only the destination has, once everything else is done.
     pub(super) async fn remove(
@@ -211,13 +198,5 @@ impl Pairs {
             })
         });
         remover.run(doomed, cx).await
-    }
-
-    /// Whether a folder of the destination is where a file is to be.
-    pub(super) async fn folder_in_the_way(&self, file: &Entry) -> bool {
-        let Place::Disk(root, _) = self.0.to() else { return false };
-        let path = root.join(file.path.as_os_str());
-        let look = move || std::fs::symlink_metadata(path).is_ok_and(|m| m.is_dir());
-        tokio::task::spawn_blocking(look).await.unwrap_or(false)
     }
 }

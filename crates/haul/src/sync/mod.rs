@@ -5,6 +5,7 @@
 //! for gone.
 
 mod evidence;
+mod exchange;
 mod leftover;
 mod veil;
 
@@ -70,12 +71,14 @@ impl Haul {
             if !blocked.is_empty() {
                 // What was in the way is gone; or it is not, and then each says so.
                 let plan = Arc::new(Plan::new(false));
-                job.round(&cx, &plan, move |step| {
-                    step.entry().is_some_and(|e| blocked.holds(&e.path))
-                })
-                .await?;
+                let meant = |step: &Step| {
+                    let source = !matches!(step, Step::Dest(_));
+                    step.entry().is_some_and(|e| blocked.holds(&e.path, source))
+                };
+                job.round(&cx, &plan, meant).await?;
             }
             removed?;
+            blocked.all_met(&job.pairs.0.from)?;
             Ok(summary(&cx, started))
         }))
     }
@@ -240,13 +243,13 @@ impl Pairs {
             Ok(Step::Source(source) | Step::SourceNear(source))
                 if plan.delete && self.to_disk() && plan.waits(&source) =>
             {
-                return None;
+                return failed(self.prove_readable(&source, &cx).await.err()?);
             }
             Ok(Step::SourceNear(source))
                 if plan.delete && self.folder_in_the_way(&source).await =>
             {
                 plan.block(&source);
-                return None;
+                return failed(self.prove_readable(&source, &cx).await.err()?);
             }
             Ok(Step::Source(source) | Step::SourceNear(source)) => Pair { source, dest: None },
             // What is in it goes: then it is a marker that stays, in a store.

@@ -50,8 +50,6 @@ pub(crate) struct Forecast {
     pub(crate) open: BTreeSet<At>,
     /// Folders with nothing in them may be there or not, below these.
     pub(crate) open_folders: Vec<At>,
-    /// The findings whose behaviour it rests on.
-    pub(crate) rests_on: BTreeSet<&'static str>,
     /// Sources are destinations, too: what goes where depends on the order. Nothing may be lost.
     pub(crate) tangled: bool,
 }
@@ -64,7 +62,6 @@ impl Forecast {
             after: before.clone(),
             open: BTreeSet::new(),
             open_folders: Vec::new(),
-            rests_on: BTreeSet::new(),
             tangled: false,
         }
     }
@@ -72,10 +69,6 @@ impl Forecast {
     /// Nothing changes, and the job says so.
     pub(crate) fn refused(before: &State) -> Self {
         Self { end: End::Badly, ..Self::new(before) }
-    }
-
-    pub(crate) fn rests_on(&mut self, finding: &'static str) {
-        self.rests_on.insert(finding);
     }
 
     pub(crate) fn fails(&mut self) {

@@ -128,11 +128,7 @@ pub(crate) fn transfer(before: &State, command: &Command) -> Forecast {
     }
     let folder = Spot { path: place.bare().to_owned(), ..to.clone() };
     if blocked(before, &folder) {
-        let mut refused = Forecast::refused(before);
-        if command.rehearse {
-            refused.rests_on("M.5");
-        }
-        return refused;
+        return Forecast::refused(before);
     }
     let mut forecast = Forecast::new(before);
     if missing {

@@ -79,13 +79,7 @@ impl Trouble {
             return Self { what: What::Edit(genes.below(64)), op, nth, times: 1 };
         }
         let times = if genes.chance(100) { u32::MAX } else { 1 };
-        // Who may list but not look at a key is taken at its word: `cp -r` goes on with what is below it.
-        let looks = matches!(op, Op::HeadObject | Op::Any);
-        let what = match whats[index].1.clone() {
-            What::Refused(403) if looks => What::Refused(500),
-            what => what,
-        };
-        Self { what, op, nth, times }
+        Self { what: whats[index].1.clone(), op, nth, times }
     }
 
     /// What kind it is.

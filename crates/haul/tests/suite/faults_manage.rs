@@ -2,7 +2,7 @@
 //!
 //! Owns: the faults of `stat`, `rm` and `mb`.
 
-use haul::{ErrorKind, Location, Stat};
+use haul::{ErrorKind, Location, RemoveRequest, Stat};
 use haul_testkit::{Fault, Op, Rule};
 
 use crate::kit::{Kit, or_hang, s3};
@@ -39,6 +39,31 @@ async fn a_lost_answer_to_a_removal_is_no_failure() {
     kit.fault(Op::DeleteObject, Fault::LoseAnswer);
     or_hang("rm", Box::pin(kit.haul.remove(&s3("k"), None))).await.unwrap();
     assert!(kit.stored("k").is_none());
+}
+
+/// One key or one of many: what passes is tried again for it alone.
+#[tokio::test]
+async fn keys_that_could_not_be_removed_yet_are_tried_again() {
+    let kit = Kit::new().await;
+    let remove = |keys: &[&str]| {
+        kit.remove_tree(RemoveRequest::new(keys.iter().map(|key| s3(key)).collect()))
+    };
+    kit.object("k", 1);
+    kit.fault(Op::DeleteObject, Fault::status(500));
+    assert_eq!(remove(&["k"]).await.summary().removed, 1);
+    assert!(kit.stored("k").is_none());
+
+    for key in ["a", "b", "c"] {
+        kit.object(key, 1);
+    }
+    let refusal = "<DeleteResult><Error><Key>a</Key><Code>SlowDown</Code></Error>\
+        <Error><Key>b</Key><Code>AccessDenied</Code></Error></DeleteResult>";
+    let page = Fault::Page { content_type: "application/xml".into(), body: refusal.into() };
+    kit.fault(Op::DeleteObjects, page);
+    let many = remove(&["a", "b", "c"]).await;
+    assert_eq!((many.summary().removed, many.summary().failed), (2, 1), "{:?}", many.failures());
+    assert!(kit.stored("a").is_none(), "it was tried again");
+    assert_eq!(kit.count(Op::DeleteObjects) + kit.count(Op::DeleteObject), 4);
 }
 
 #[tokio::test]

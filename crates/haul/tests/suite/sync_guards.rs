@@ -236,6 +236,40 @@ async fn a_file_and_a_folder_keep_their_places_after_a_failure() {
     assert!(kit.tree("out") == before);
 }
 
+/// R.8: what cannot be read takes nobody's place.
+#[tokio::test]
+async fn what_cannot_be_read_takes_no_place() {
+    for key in ["from/b", "from/e/x"] {
+        for op in [Op::GetObject, Op::HeadObject] {
+            let kit = Kit::new().await;
+            kit.put(key, b"new");
+            kit.write("out/b/old", b"old");
+            kit.write("out/e", b"old");
+            let before = kit.tree("out");
+            kit.server.faults().add(Rule::on(op).key(key).always().then(Fault::status(403)));
+            let many = kit.sync(mirror_of(&s3("from"), &kit.local("out"))).await;
+            assert!(refusal(&many).contains("because 1 failed"), "{}", refusal(&many));
+            assert!(kit.tree("out") == before, "{key} {op:?}");
+        }
+    }
+}
+
+/// R.8: what has gone before it could take its place is no success.
+#[tokio::test]
+async fn what_goes_before_it_takes_its_place_is_told() {
+    let kit = Kit::new().await;
+    kit.put("from/a", b"x");
+    kit.put("from/b", b"new");
+    kit.write("out/b/old", b"old");
+    let store = kit.server.store().clone();
+    let gone = Fault::hook(move |_| store.remove(BUCKET, "from/b"));
+    kit.server.faults().add(Rule::on(Op::ListObjects).nth(2).then(gone));
+    let many = kit.sync(mirror_of(&s3("from"), &kit.local("out"))).await;
+    let e = many.result.as_ref().unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::SourceChanged, "{e}");
+    assert!(e.to_string().contains("from/b: what was to take the place"), "{e}");
+}
+
 /// A listing that ends early is never ignored.
 #[tokio::test]
 async fn a_listing_that_ends_early_stops_removals_whatever_is_ignored() {
@@ -250,4 +284,25 @@ async fn a_listing_that_ends_early_stops_removals_whatever_is_ignored() {
     let said = many.result.as_ref().map_or_else(haul::Error::kind, |_| ErrorKind::Invalid);
     assert!(said == ErrorKind::Io || many.summary().failed == 1);
     assert_eq!(kit.names("out"), ["b"]);
+}
+
+/// R.6: the answer to a removal was lost, and somebody puts something new there before the next try:
+/// that stays.
+#[tokio::test]
+async fn what_came_after_a_removal_whose_answer_was_lost_stays() {
+    let kit = Kit::new().await;
+    kit.write("in/kept", b"x");
+    for key in ["p/kept", "p/one", "p/two"] {
+        kit.put(key, b"x");
+    }
+    let store = kit.server.store().clone();
+    let somebody = Fault::hook(move |_| drop(store.put(BUCKET, "p/one", b"NEW".to_vec())));
+    kit.fault(Op::DeleteObjects, Fault::LoseAnswer);
+    kit.server.faults().add(Rule::on(Op::HeadObject).key("p/one").nth(2).then(somebody.clone()));
+    kit.server.faults().add(Rule::on(Op::DeleteObjects).nth(2).then(somebody));
+    let many = kit.sync(mirror_of(&kit.local("in"), &s3("p"))).await;
+    assert_eq!((many.summary().removed, many.summary().failed), (1, 1), "{:?}", many.failures());
+    assert!(many.failures()[0].contains("p/one: it is not what was listed"));
+    assert_eq!(kit.keys_below("p/"), ["kept", "one"]);
+    assert_eq!(kit.bytes("p/one"), b"NEW");
 }

@@ -125,6 +125,40 @@ async fn patterns_select_keys_and_literal_keys_win() {
     assert!(many.failures()[0].contains("nothing matches"), "{:?}", many.failures());
 }
 
+/// M.5: where a file is, no folder can be, and a dry run says so as well.
+#[tokio::test]
+async fn a_dry_run_finds_a_file_where_the_folder_has_to_be() {
+    let kit = Kit::new().await;
+    for name in ["in/a", "file"] {
+        kit.write(name, b"x");
+    }
+    std::os::unix::fs::symlink("nowhere", kit.path("link")).unwrap();
+    for to in ["file", "file/", "file/below", "link"] {
+        for dry_run in [true, false] {
+            let mut request = tree(kit.local("in/"), kit.local(to));
+            request.dry_run = dry_run;
+            let e = refused(&kit, request).await;
+            assert!(e.to_string().contains("is not a folder"), "{to} {dry_run}: {e}");
+        }
+    }
+    assert!(kit.path("file").is_file() && std::fs::symlink_metadata(kit.path("nowhere")).is_err());
+}
+
+/// M.7: a store that lets one list and not look does not turn an object into a prefix.
+#[tokio::test]
+async fn an_object_that_must_not_be_looked_at_is_no_prefix() {
+    let kit = Kit::new().await;
+    for key in ["k", "k/below", "p/below"] {
+        kit.put(key, b"x");
+    }
+    let denied = Rule::on(Op::HeadObject).always().then(Fault::status(403));
+    kit.server.faults().add(denied);
+    let many = kit.copy_tree(tree(s3("k"), kit.local("out/k"))).await;
+    assert_eq!(many.counts(), (0, 0, 0, 1), "{:?}", many.failures());
+    assert!(many.failures()[0].contains("/k"), "{:?}", many.failures());
+    assert_eq!(kit.copy_tree(tree(s3("p"), kit.local("out/p"))).await.counts(), (1, 0, 0, 0));
+}
+
 #[tokio::test]
 async fn filters_and_shards() {
     let kit = Kit::new().await;

@@ -3,10 +3,13 @@
 //! Owns the batches: a store removes up to 1,000 keys by one request, and each key is settled by
 //! itself.
 
+mod batch;
+mod seen;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use futures::stream::{Stream, StreamExt as _};
 use haul_core::handle::JobContext;
@@ -16,9 +19,10 @@ use haul_core::{
     Result, Settled, Summary, TransferHandle,
 };
 use haul_local::DestinationRoot;
-use haul_s3::{ListSpec, ObjectId, ObjectInfo, S3Client, S3Lister};
+use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister};
 
-use crate::compare;
+use self::batch::Batch;
+pub(crate) use self::seen::Seen;
 use crate::picks::{Origin, Pick, Picked, Rules, picks};
 use crate::place::Place;
 use crate::roots::{Kind, Root};
@@ -111,16 +115,8 @@ impl Remover {
         }
         match &self.target {
             Place::Store { client, bucket, prefix } => {
-                let stays = self.all_that_stay(client, doomed, cx).await;
-                let goes = doomed.iter().zip(&stays).filter(|(_, stays)| stays.is_none());
-                let keys: Vec<_> = goes
-                    .map(|(d, _)| (format!("{prefix}{}", d.path.exact()), d.version.clone()))
-                    .collect();
-                let mut gone = self.remove_keys(client, bucket, &keys, cx).await.into_iter();
-                let outcome = |stays: Option<Outcome>| {
-                    stays.or_else(|| gone.next()).unwrap_or(Outcome::Removed)
-                };
-                stays.into_iter().map(outcome).collect()
+                let batch = Batch::new(self, (client, bucket, prefix), doomed);
+                batch.remove(cx).await
             }
             Place::Disk(_, root) => {
                 let mut outcomes = Vec::with_capacity(doomed.len());
@@ -130,78 +126,6 @@ impl Remover {
                 outcomes
             }
         }
-    }
-
-    /// See [`stays`](Self::stays), for each.
-    async fn all_that_stay(
-        &self,
-        client: &S3Client,
-        doomed: &[Doomed],
-        cx: &JobContext,
-    ) -> Vec<Option<Outcome>> {
-        let looks = futures::stream::iter(doomed.to_vec()).map(|doomed| {
-            let (remover, client, cx) = (self.clone(), client.clone(), cx.clone());
-            async move { remover.stays(&client, &doomed, &cx).await }
-        });
-        looks.buffered(self.engine.options().concurrency).collect().await
-    }
-
-    /// What becomes of an object that is not what was seen any more, by a look just before the removal;
-    /// `None` if it goes.
-    async fn stays(&self, client: &S3Client, doomed: &Doomed, cx: &JobContext) -> Option<Outcome> {
-        let seen = doomed.seen.as_ref()?;
-        let object = match self.target.object(&doomed.path) {
-            Ok(object) => object,
-            Err(e) => return Some(Outcome::Failed(e)),
-        };
-        match compare::look(&self.engine, cx, client, &object).await {
-            Ok(now) if seen.is(&now) => None,
-            Ok(_) => {
-                let what = "it is not what was listed any more: it stays";
-                let e = Error::new(ErrorKind::SourceChanged, Op::Remove, &object, what);
-                Some(Outcome::Failed(e.with_hint("run the command again")))
-            }
-            // Somebody else was faster.
-            Err(e) if e.kind() == ErrorKind::NotFound => Some(Outcome::Removed),
-            Err(e) => Some(Outcome::Failed(e)),
-        }
-    }
-
-    async fn remove_keys(
-        &self,
-        client: &S3Client,
-        bucket: &str,
-        keys: &[(String, Option<String>)],
-        cx: &JobContext,
-    ) -> Vec<Outcome> {
-        if keys.is_empty() {
-            return Vec::new();
-        }
-        let location = format!("s3://{bucket}");
-        let policy = self.engine.options().retry;
-        let remove = || haul_s3::remove_many(client, bucket, keys);
-        let mut outcomes: Vec<_> = keys.iter().map(|_| Outcome::Removed).collect();
-        match self.engine.retrying(policy, cx, &location, remove).await {
-            Ok(failures) => {
-                for (index, e) in failures {
-                    if let Some(outcome) = outcomes.get_mut(index) {
-                        *outcome = Outcome::Failed(e);
-                    }
-                }
-            }
-            // The request as a whole failed: so did every key, each with the same words.
-            Err(e) => {
-                for ((key, _), outcome) in keys.iter().zip(&mut outcomes) {
-                    let place = format!("s3://{bucket}/{key}");
-                    let each = Error::new(e.kind(), Op::Remove, place, e.detail());
-                    *outcome = Outcome::Failed(match e.hint() {
-                        Some(hint) => each.with_hint(hint),
-                        None => each,
-                    });
-                }
-            }
-        }
-        outcomes
     }
 
     async fn remove_file(&self, root: Option<&Arc<DestinationRoot>>, doomed: &Doomed) -> Outcome {
@@ -224,69 +148,6 @@ impl Remover {
             }
         }
     }
-}
-
-/// What a listing showed of something, as far as it tells whether it is still that.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Seen {
-    file: haul_local::Seen,
-    etag: Option<String>,
-}
-
-impl Seen {
-    pub(crate) fn of(entry: &Entry) -> Self {
-        let link = matches!(entry.kind, EntryKind::Symlink(_));
-        let file = haul_local::Seen { link, size: entry.size, modified: entry.modified };
-        Self { file, etag: entry.etag.clone() }
-    }
-
-    /// Whether an object is still what was seen.
-    fn is(&self, now: &ObjectInfo) -> bool {
-        let bare = |etag: &str| etag.trim_matches('"').to_owned();
-        match (&self.etag, &now.etag) {
-            (Some(seen), Some(now)) => bare(seen) == bare(now),
-            _ => self.file.size == now.size && seconds(self.file.modified) == seconds(now.modified),
-        }
-    }
-
-    /// As a note.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let haul_local::Seen { link, size, modified } = self.file;
-        let modified = modified.map_or(i128::MIN, |time| match time.duration_since(UNIX_EPOCH) {
-            Ok(since) => since.as_nanos().cast_signed(),
-            Err(before) => -before.duration().as_nanos().cast_signed(),
-        });
-        let etag =
-            self.etag.as_deref().map_or_else(Vec::new, |etag| [b"=", etag.as_bytes()].concat());
-        [&[u8::from(link)], &size.to_le_bytes()[..], &modified.to_le_bytes(), &etag].concat()
-    }
-
-    /// What a note says, if it can be read.
-    pub(crate) fn from_bytes(note: &[u8]) -> Option<Self> {
-        let (link, rest) = note.split_first()?;
-        let (size, rest) = rest.split_first_chunk()?;
-        let (modified, etag) = rest.split_first_chunk()?;
-        let nanos = i128::from_le_bytes(*modified);
-        let since = duration(nanos.unsigned_abs());
-        let modified = match nanos {
-            i128::MIN => None,
-            0.. => UNIX_EPOCH.checked_add(since),
-            _ => UNIX_EPOCH.checked_sub(since),
-        };
-        let etag = etag.strip_prefix(b"=").map(|etag| String::from_utf8_lossy(etag).into_owned());
-        let file = haul_local::Seen { link: *link != 0, size: u64::from_le_bytes(*size), modified };
-        Some(Self { file, etag })
-    }
-}
-
-fn duration(nanos: u128) -> Duration {
-    let seconds = u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX);
-    Duration::new(seconds, (nanos % 1_000_000_000) as u32) // below 10^9
-}
-
-/// Stores tell a time by the second in one answer and more exactly in another.
-fn seconds(time: Option<SystemTime>) -> Option<u64> {
-    Some(time?.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 impl Haul {
@@ -462,22 +323,4 @@ fn versions_of(
         };
         futures::stream::iter(doomed)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_seen_comes_back_from_its_note() {
-        let at = UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
-        let before = UNIX_EPOCH - Duration::new(5, 1);
-        for (modified, etag) in [(Some(at), Some("abc-2")), (Some(before), Some("")), (None, None)]
-        {
-            let file = haul_local::Seen { link: etag.is_none(), size: 1 << 40, modified };
-            let seen = Seen { file, etag: etag.map(str::to_owned) };
-            assert_eq!(Seen::from_bytes(&seen.to_bytes()), Some(seen));
-        }
-        assert_eq!(Seen::from_bytes(&[1, 2, 3]), None);
-    }
 }
