@@ -113,7 +113,9 @@ impl Haul {
             let Some(from) = root.kind.tree() else { continue };
             match self.relation(&from, &below(to, &root.base)).await? {
                 Relation::Apart | Relation::SourceInside => {}
-                Relation::Same if in_place && matches!(to, Location::S3 { .. }) => {}
+                Relation::Same if in_place && matches!(to, Location::S3 { .. }) => {
+                    inside.push(root.base.clone());
+                }
                 Relation::Same => return Err(onto_itself(op, from, "place", &request.attributes)),
                 Relation::DestInside => {
                     let what = "the destination is inside of the source";

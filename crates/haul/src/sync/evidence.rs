@@ -203,8 +203,8 @@ impl Pairs {
 /// another file in its place, shows in a time that cannot be set.
 fn uploaded_since(file: &Entry, object: &Entry) -> bool {
     let (Some(modified), Some(uploaded)) = (file.modified, object.modified) else { return false };
-    let edited_before = uploaded > truncated(modified, uploaded) || uploaded == modified;
-    edited_before && file.changed.is_none_or(|changed| later(uploaded, changed))
+    uploaded > truncated(modified, uploaded)
+        && file.changed.is_none_or(|changed| later(uploaded, changed))
 }
 
 /// Whether `a` is not before `b`, in the resolution of `a`.
@@ -263,6 +263,11 @@ mod tests {
         assert!(uploaded_since(&file(at(50), at(100)), &object), "the second of the upload");
         assert!(!uploaded_since(&file(at(50), at(101)), &object), "another file, or another time");
         assert!(!uploaded_since(&file(at(100), at(100)), &object), "edited in that second");
+        // M.8: a file keeps the time of the object that it was downloaded from, which need not be this one.
+        assert!(
+            !uploaded_since(&file(second(100), at(100)), &object),
+            "the second of another object"
+        );
         assert!(!uploaded_since(&file(at(101), at(101)), &object), "edited since");
     }
 }

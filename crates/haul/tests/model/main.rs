@@ -119,7 +119,7 @@ async fn in_trouble(
     (forecast, count): (&Forecast, &Count),
     before: &state::State,
 ) -> (run::Said, judge::Verdict) {
-    let edited = trouble.edits(command, forecast).map(|at| {
+    let edited = trouble.edits(command, forecast, before).map(|at| {
         let content = world.content(steps::Content::Fresh, before);
         (at, content)
     });

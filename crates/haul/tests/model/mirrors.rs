@@ -68,7 +68,10 @@ pub(crate) fn sync(before: &State, command: &Command) -> Forecast {
         let target = to.at(&entry.rel);
         let end = match dest.iter().find(|d| d.rel == entry.rel) {
             Some(there) => pair(command, entry, there),
-            None if stands(entry, &dest) => Fate::Skipped,
+            // In a store, what is in it goes, and then nothing but a marker shows it: that comes first.
+            None if stands(entry, &dest) && !(command.delete && !to.space.is_disk()) => {
+                Fate::Skipped
+            }
             None => Fate::Copied,
         };
         if end != Fate::Skipped

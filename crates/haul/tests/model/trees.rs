@@ -297,7 +297,7 @@ pub(crate) fn remove(before: &State, command: &Command) -> Forecast {
         Root::Tree(tree, _) if !tree.path.is_empty() => Some(At::new(tree.space, &*tree.path)),
         _ => None,
     });
-    let markers = markers.filter(|m| before.contains_key(m) && command.shard.is_none());
+    let markers = markers.filter(|m| before.contains_key(m) && in_shard(command, ""));
     for marker in markers.filter(|_| is_meant(command, "")) {
         forecast.after.remove(&marker);
         forecast.items.push(Item { from: marker, to: None, fate: Fate::Removed });

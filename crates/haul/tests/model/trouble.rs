@@ -89,10 +89,16 @@ impl Trouble {
     }
 
     /// What is edited, if anything is.
-    pub(crate) fn edits(&self, command: &Command, forecast: &Forecast) -> Option<At> {
+    pub(crate) fn edits(
+        &self,
+        command: &Command,
+        forecast: &Forecast,
+        before: &State,
+    ) -> Option<At> {
         let What::Edit(index) = self.what else { return None };
         let removes = command.verb == Verb::Remove;
-        let file = |at: &&At| !removes && !at.path.ends_with('/');
+        let has_content = |at: &At| before.get(at).is_some_and(|node| node.content.is_some());
+        let file = |at: &&At| !removes && !at.path.ends_with('/') && has_content(at);
         let all: Vec<_> = forecast.items.iter().map(|i| &i.from).filter(file).collect();
         all.get(index % all.len().max(1)).map(|at| (*at).clone())
     }
@@ -213,7 +219,11 @@ fn told(forecast: &Forecast, after: &State, said: &Said, edit: Option<&At>) -> V
         let got = to_bare.as_ref().and_then(|to| after.get(to)).map(|n| &n.content);
         let lie = match did {
             Did::Copied => got.is_none() || want != got && item.fate == Fate::Copied,
-            Did::Removed => after.contains_key(&item.from) && item.fate == Fate::Removed,
+            // Something else may have taken its place.
+            Did::Removed => {
+                let taken = forecast.after.contains_key(&item.from);
+                after.contains_key(&item.from) && !taken && item.fate == Fate::Removed
+            }
             Did::Same => matches!(item.fate, Fate::Differs(_)),
             Did::MissingAtDestination | Did::MissingAtSource | Did::Size | Did::Content => {
                 item.fate == Fate::Same

@@ -178,6 +178,23 @@ async fn a_copy_does_not_replace_its_own_sources() {
     assert_eq!((kit.bytes("a"), kit.bytes("x/a")), (b"outer".into(), b"outer".into()));
 }
 
+/// M.9: where objects get other attributes in place, nothing else is put meanwhile.
+#[tokio::test]
+async fn nothing_lands_among_what_changes_in_place() {
+    let kit = Kit::new().await;
+    kit.put("p/a", b"a");
+    kit.put("q/b", b"b");
+    let request = with(moving(s3("p/"), s3("p/")), |r| {
+        r.remove_source = false;
+        r.attributes.content_type = Some("text/plain".to_owned());
+        r.select.sources.push(s3("q/"));
+    });
+    let many = kit.copy_tree(request).await;
+    assert_eq!(many.counts(), (1, 0, 0, 1), "{:?}", many.items);
+    assert!(many.failures()[0].contains("is inside of a source"), "{:?}", many.failures());
+    assert_eq!(kit.keys(), ["p/a", "q/b"]);
+}
+
 /// M.4: a source that is in another one as well would be moved twice.
 #[tokio::test]
 async fn sources_that_are_in_each_other_are_not_moved() {
