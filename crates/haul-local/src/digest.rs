@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_core::checksum::Hasher;
-use haul_core::{Algorithms, Error, Op, Result, Sums};
+use haul_core::{Algorithms, Error, FileStamp, Op, Result, Sums};
 use md5::{Digest as _, Md5};
 
-use crate::identity::{self, Identity};
+use crate::pinned::{self, stamp_of};
 use crate::spot::Place;
 use crate::waiting;
 
@@ -36,7 +36,7 @@ pub struct Wanted {
 #[derive(Debug, Clone)]
 pub struct Digests {
     /// The file, as it was before and after.
-    pub identity: Identity,
+    pub stamp: FileStamp,
     /// Checksums, and the number of bytes.
     pub sums: Sums,
     /// MD5 of the whole.
@@ -80,20 +80,20 @@ fn read(
     on_bytes: &dyn Fn(u64),
     stopped: &AtomicBool,
 ) -> Result<Digests> {
-    let (file, metadata) = identity::open(place)?;
-    let identity = Identity::of(&metadata);
+    let (file, metadata) = pinned::open(place)?;
+    let stamp = stamp_of(&metadata);
     #[cfg(target_os = "linux")]
     let _hint_only = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
     let mut state = Hashing::new(wanted);
     let mut buffer = vec![0; BUFFER];
     let mut at = 0;
-    while at < identity.size {
+    while at < stamp.size {
         if stopped.load(Ordering::Relaxed) {
             return Err(Error::cancelled(Op::Read, place.location()));
         }
-        let want = usize::try_from(identity.size - at).unwrap_or(BUFFER).min(BUFFER);
+        let want = usize::try_from(stamp.size - at).unwrap_or(BUFFER).min(BUFFER);
         let len = match file.read_at(&mut buffer[..want], at) {
-            Ok(0) => return Err(identity::changed(&place.location(), "became shorter")),
+            Ok(0) => return Err(pinned::changed(&place.location(), "became shorter")),
             Ok(len) => len,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(Error::io(Op::Read, place.location(), e)),
@@ -102,8 +102,8 @@ fn read(
         at += len as u64;
         on_bytes(len as u64);
     }
-    identity.recheck(&file, place)?;
-    Ok(state.finish(identity))
+    pinned::recheck(&stamp, &file, place)?;
+    Ok(state.finish(stamp))
 }
 
 /// The digests under way.
@@ -138,9 +138,9 @@ impl Hashing {
         }
     }
 
-    fn finish(self, identity: Identity) -> Digests {
+    fn finish(self, stamp: FileStamp) -> Digests {
         Digests {
-            identity,
+            stamp,
             sums: self.crc.sums(),
             md5: self.md5.map(|md5| md5.finalize().into()),
             md5_parts: self.parts.map(Parts::finish).unwrap_or_default(),

@@ -11,9 +11,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use haul_core::{Op, RelPath, Result};
+use haul_core::{FileStamp, Op, RelPath, Result};
 
-use crate::identity::{self, Identity};
+use crate::pinned::{self, stamp_of};
 use crate::root::DestinationRoot;
 use crate::spot::Place;
 use crate::{attribute, blocking};
@@ -32,7 +32,7 @@ const SKEW: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone)]
 pub struct Known {
     file: Arc<File>,
-    identity: Identity,
+    stamp: FileStamp,
     location: Arc<str>,
 }
 
@@ -41,16 +41,16 @@ impl Known {
     pub async fn open(root: Arc<DestinationRoot>, path: RelPath) -> Result<Self> {
         let place = Place::Beneath(root, path);
         let location = place.location();
-        let open = move || identity::open(&place);
+        let open = move || pinned::open(&place);
         let (file, metadata) = blocking(Op::Open, &location, open).await?;
-        let (file, identity) = (Arc::new(file), Identity::of(&metadata));
-        Ok(Self { file, identity, location: location.into() })
+        let (file, stamp) = (Arc::new(file), stamp_of(&metadata));
+        Ok(Self { file, stamp, location: location.into() })
     }
 
     /// The hash of its content, if it is known and the file has not changed since.
     pub async fn hash(&self) -> Option<[u8; 32]> {
         let known = self.clone();
-        let recall = move || Ok(recall(&known.file, &known.identity));
+        let recall = move || Ok(recall(&known.file, &known.stamp));
         blocking(Op::Stat, &self.location, recall).await.ok().flatten()
     }
 
@@ -58,7 +58,7 @@ impl Known {
     pub async fn remember(&self, hash: [u8; 32]) {
         let known = self.clone();
         let remember = move || {
-            if known.file.metadata().is_ok_and(|now| Identity::of(&now) == known.identity) {
+            if known.file.metadata().is_ok_and(|now| stamp_of(&now) == known.stamp) {
                 remember(&known.file, &hash);
             }
             Ok(())
@@ -87,14 +87,14 @@ fn hex(hash: &[u8; 32]) -> String {
     hash.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-fn recall(file: &File, identity: &Identity) -> Option<[u8; 32]> {
+fn recall(file: &File, stamp: &FileStamp) -> Option<[u8; 32]> {
     let mut value = [0; LONGEST];
     let len = attribute::get(file, NAME, &mut value)?;
     let rest = std::str::from_utf8(value.get(..len)?).ok()?.strip_prefix("v1 ")?;
     let (hash, rest) = rest.split_once(' ')?;
-    let written = rest.strip_prefix(&state(identity.size, identity.modified))?.strip_prefix(' ')?;
+    let written = rest.strip_prefix(&state(stamp.size, stamp.modified))?.strip_prefix(' ')?;
     let written: i128 = written.parse().ok()?;
-    let changed = i128::from(identity.changed.0) * 1_000_000_000 + i128::from(identity.changed.1);
+    let changed = i128::from(stamp.changed.0) * 1_000_000_000 + i128::from(stamp.changed.1);
     let skew = u128::from(SKEW.as_nanos() as u64);
     if changed.abs_diff(written) > skew || hash.len() != 64 {
         return None;

@@ -196,10 +196,10 @@ fn changed(location: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Identity;
+    use crate::stamp_of;
 
     fn proof_of(path: &Path) -> Proof {
-        Proof::File(Identity::of(&std::fs::metadata(path).unwrap()).stamp())
+        Proof::File(stamp_of(&std::fs::metadata(path).unwrap()))
     }
 
     fn names(dir: &Path) -> Vec<std::ffi::OsString> {
@@ -242,9 +242,7 @@ mod tests {
         let proof = proof_of(&path);
         let then = std::fs::metadata(&path).unwrap();
         // The clock of a file system is slow: until it has ticked, nothing tells.
-        while Identity::of(&std::fs::metadata(&path).unwrap()).changed
-            == Identity::of(&then).changed
-        {
+        while stamp_of(&std::fs::metadata(&path).unwrap()).changed == stamp_of(&then).changed {
             std::fs::write(&path, "new").unwrap();
             let file = std::fs::File::options().write(true).open(&path).unwrap();
             file.set_modified(then.modified().unwrap()).unwrap();

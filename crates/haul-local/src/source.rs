@@ -1,7 +1,7 @@
 //! Reading files by position.
 //!
 //! Owns ranges of a file, in slices of a pool. A file that shrinks, grows, is edited or is replaced
-//! while it is read is an error, never data: see `identity`.
+//! while it is read is an error, never data: see `pinned`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -13,12 +13,12 @@ use futures::StreamExt as _;
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::pool::{Pool, PoolSlice, SLICE};
 use haul_core::{
-    Attributes, Body, ByteRange, Error, Meta, Op, Opened, Proof, ReadAt, RelPath, Result, Source,
-    SourceLimits, Validator,
+    Attributes, Body, ByteRange, Error, FileStamp, Meta, Op, Opened, Proof, ReadAt, RelPath,
+    Result, Source, SourceLimits, Validator,
 };
 
 use crate::blocking;
-use crate::identity::{self, Identity};
+use crate::pinned::{self, stamp_of};
 use crate::root::DestinationRoot;
 use crate::spot::Place;
 
@@ -73,14 +73,14 @@ struct Inner {
     file: File,
     place: Place,
     location: String,
-    identity: Identity,
+    stamp: FileStamp,
     pool: Pool,
 }
 
 impl OpenFile {
     fn open(place: Place, pool: Pool) -> Result<Self> {
         let location = place.location();
-        let (file, metadata) = identity::open(&place)?;
+        let (file, metadata) = pinned::open(&place)?;
         #[cfg(target_os = "linux")]
         let _hint_only = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         let meta = Meta {
@@ -91,8 +91,8 @@ impl OpenFile {
             modified: metadata.modified().ok(),
             attributes: attributes_of(place.path()),
         };
-        let identity = Identity::of(&metadata);
-        Ok(Self { inner: Arc::new(Inner { file, place, location, identity, pool }), meta })
+        let stamp = stamp_of(&metadata);
+        Ok(Self { inner: Arc::new(Inner { file, place, location, stamp, pool }), meta })
     }
 }
 
@@ -130,7 +130,7 @@ impl ReadAt for OpenFile {
     }
 
     fn proof(&self) -> Option<Proof> {
-        Some(Proof::File(self.inner.identity.stamp()))
+        Some(Proof::File(self.inner.stamp))
     }
 
     fn recheck(&self) -> BoxFuture<'_, Result<()>> {
@@ -158,7 +158,7 @@ impl Inner {
                 .read_at(&mut slice.buffer()[..want], rest.start)
                 .map_err(|e| Error::io(Op::Read, &self.location, e))?;
             if len == 0 {
-                return Err(identity::changed(&self.location, "became shorter"));
+                return Err(pinned::changed(&self.location, "became shorter"));
             }
             Ok(slice.freeze(len))
         };
@@ -181,6 +181,6 @@ impl Inner {
     }
 
     fn recheck(&self) -> Result<()> {
-        self.identity.recheck(&self.file, &self.place)
+        pinned::recheck(&self.stamp, &self.file, &self.place)
     }
 }

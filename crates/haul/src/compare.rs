@@ -71,7 +71,7 @@ pub(crate) async fn file_with_object(
     path: &Path,
     (client, object, info): (&S3Client, &ObjectId, &ObjectInfo),
 ) -> Result<Verdict> {
-    let size = haul_local::Identity::at(path).await?.size;
+    let size = haul_local::stamp_at(path).await?.size;
     if size != info.size {
         return Ok(Verdict::Differs(Difference::Size));
     }

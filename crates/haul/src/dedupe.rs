@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use haul_core::handle::JobContext;
 use haul_core::{Attributes, Engine, ErrorKind, Event, FileStamp, Op, Result};
-use haul_local::{Identity, Wanted, content_type_of, digest};
+use haul_local::{Wanted, content_type_of, digest, stamp_at};
 use haul_s3::{ObjectId, ObjectInfo, S3Client};
 use haul_state::{FileId, Known, SharedIndex};
 use tokio::sync::OwnedMutexGuard;
@@ -41,18 +41,18 @@ pub(crate) struct Dedupe {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Content {
     blake3: [u8; 32],
-    identity: Identity,
+    stamp: FileStamp,
 }
 
 impl Content {
     /// The file as it was when that was read.
     pub(crate) fn stamp(&self) -> FileStamp {
-        self.identity.stamp()
+        self.stamp
     }
 
-    /// Whether the file at `path` still has it. The identity holds a time that nobody can set.
+    /// Whether the file at `path` still has it. The stamp holds a time that nobody can set.
     pub(crate) async fn is_still_at(&self, path: &Path) -> bool {
-        Identity::at(path).await.is_ok_and(|now| now == self.identity)
+        stamp_at(path).await.is_ok_and(|now| now == self.stamp)
     }
 }
 
@@ -111,14 +111,14 @@ impl Dedupe {
     /// An empty file is nothing to look for, nor is one that somebody writes to, nor anything once the
     /// index cannot be used.
     pub(crate) async fn content(&self, path: &Path, cx: &JobContext) -> Result<Option<Content>> {
-        let identity = Identity::at(path).await?;
-        if identity.size == 0 || self.is_off() {
+        let stamp = stamp_at(path).await?;
+        if stamp.size == 0 || self.is_off() {
             return Ok(None);
         }
-        let remembered = self.index.file_digest(id_of(identity)).await;
+        let remembered = self.index.file_digest(id_of(stamp)).await;
         match self.usable(remembered, cx) {
             None => return Ok(None),
-            Some(Some(blake3)) => return Ok(Some(Content { blake3, identity })),
+            Some(Some(blake3)) => return Ok(Some(Content { blake3, stamp })),
             Some(None) => {}
         }
         let reading = digest(path, Wanted { blake3: true, ..Wanted::default() }, |_| ());
@@ -128,9 +128,9 @@ impl Dedupe {
             Some(read) => read?,
             None => return Err(haul_core::Error::cancelled(Op::Read, path.display())),
         };
-        let (identity, Some(blake3)) = (read.identity, read.blake3) else { return Ok(None) };
-        let kept = self.index.remember_file_digests(vec![(id_of(identity), blake3)]).await;
-        Ok(self.usable(kept, cx).map(|()| Content { blake3, identity }))
+        let (stamp, Some(blake3)) = (read.stamp, read.blake3) else { return Ok(None) };
+        let kept = self.index.remember_file_digests(vec![(id_of(stamp), blake3)]).await;
+        Ok(self.usable(kept, cx).map(|()| Content { blake3, stamp }))
     }
 
     /// Waits until no other file with this content is on its way.
@@ -152,7 +152,7 @@ impl Dedupe {
         to: &ObjectId,
         cx: &JobContext,
     ) -> Result<Option<Hit>> {
-        let size = content.identity.size;
+        let size = content.stamp.size;
         let known = self.index.find(&self.place, content.blake3, size).await;
         let Some(Some(known)) = self.usable(known, cx) else { return Ok(None) };
         let object = ObjectId::new(&self.place.bucket, &known.key);
@@ -203,14 +203,14 @@ impl Dedupe {
             return;
         }
         let etag = etag.trim_matches('"').to_owned();
-        let known = Known { key: object.key.clone(), etag, size: content.identity.size };
+        let known = Known { key: object.key.clone(), etag, size: content.stamp.size };
         let content = haul_state::Content { blake3: content.blake3, object: known };
         let recorded = self.index.record(&self.place, vec![content]).await;
         self.usable(recorded, cx);
     }
 }
 
-fn id_of(identity: Identity) -> FileId {
-    let Identity { device, inode, size, modified, changed, .. } = identity;
+fn id_of(stamp: FileStamp) -> FileId {
+    let FileStamp { device, inode, size, modified, changed, .. } = stamp;
     FileId { device, inode, size, modified, changed }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haul_core::{Algorithm, Algorithms, ErrorKind};
-use haul_local::{Digests, Identity, Wanted, digest};
+use haul_local::{Digests, Wanted, digest, stamp_at};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, b| {
@@ -31,7 +31,7 @@ async fn of(content: &[u8], wanted: Wanted) -> Digests {
     let digests = digest(&path, wanted, on_bytes).await.unwrap();
     assert_eq!(seen.load(Ordering::Relaxed), content.len() as u64);
     assert_eq!(digests.sums.len(), content.len() as u64);
-    assert_eq!(digests.identity, Identity::at(&path).await.unwrap());
+    assert_eq!(digests.stamp, stamp_at(&path).await.unwrap());
     digests
 }
 

@@ -1,7 +1,7 @@
 //! Moving within one file system.
 
 use haul_core::{ErrorKind, Proof, RelPath};
-use haul_local::{DestinationRoot, Identity, remove_proven, rename};
+use haul_local::{DestinationRoot, remove_proven, rename, stamp_at};
 
 use crate::kit::tree;
 
@@ -78,7 +78,7 @@ async fn beneath_a_root() {
     std::fs::write(at("b"), "2").unwrap();
     let taken = root.rename_from(at("b"), RelPath::new("new/a"), false).await.unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
-    let proof = Proof::File(Identity::at(&at("b")).await.unwrap().stamp());
+    let proof = Proof::File(stamp_at(&at("b")).await.unwrap());
     remove_proven(&at("b"), &proof).await.unwrap();
     remove_proven(&at("b"), &proof).await.unwrap();
     assert_eq!(

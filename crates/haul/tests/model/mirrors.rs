@@ -69,7 +69,7 @@ pub(crate) fn sync(before: &State, command: &Command) -> Forecast {
         let end = match dest.iter().find(|d| d.rel == entry.rel) {
             Some(there) => pair(command, entry, there),
             // In a store, what is in it goes, and then nothing but a marker shows it: that comes first.
-            None if stands(entry, &dest) && !(command.delete && !to.space.is_disk()) => {
+            None if stands(entry, &dest) && (to.space.is_disk() || !command.delete) => {
                 Fate::Skipped
             }
             None => Fate::Copied,
