@@ -121,6 +121,15 @@ impl Multipart {
             {
                 self.landed(etag, expected).await?.ok_or(e)
             }
+            // An answer that makes no sense says nothing, like one that is lost; moto 5.2 has no other.
+            Err(e) if e.kind() == ErrorKind::Protocol => {
+                let landed = self.landed(etag, expected).await?.ok_or(e)?;
+                // What is there may be older: then the upload is, too.
+                if let Err(e) = abort_upload(&self.client, &self.object, &self.id).await {
+                    tracing::warn!("{e}; an upload of {} may be left behind", self.object);
+                }
+                Ok(landed)
+            }
             done => done,
         }
     }

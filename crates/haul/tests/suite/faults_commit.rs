@@ -57,6 +57,25 @@ async fn a_lost_answer_is_no_failure_and_no_second_version() {
     }
 }
 
+/// An answer that makes no sense is no answer, however often it comes: what is stored tells.
+#[tokio::test]
+async fn an_answer_without_sense_is_no_failure() {
+    for complete_again in [false, true] {
+        let rules = StoreRules { complete_again, ..StoreRules::default() };
+        let kit = Kit::with(rules, |_| ()).await;
+        let (file, content) = kit.file("f", LEN);
+        // In the name of the root.
+        let rule = Rule::on(Op::CompleteMultipartUpload).always().then(Fault::FlipBit(50));
+        let rule = kit.server.faults().add(rule);
+        let report = kit.copy(&file, &s3("k")).await.unwrap();
+        assert_eq!((rule.hits(), report.retried), (1, 0));
+        let stored = kit.stored("k").unwrap();
+        assert_same(&stored.bytes(), &content);
+        assert_eq!(report.etag, Some(format!("\"{}\"", stored.etag)));
+        kit.assert_nothing_left();
+    }
+}
+
 /// Row 21, the opposite error: an upload that is gone without a trace is not success because an
 /// older object has the same shape.
 #[tokio::test]
