@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use haul_core::handle::JobContext;
 use haul_core::{Attributes, Engine, ErrorKind, Event, FileStamp, Op, Result};
@@ -58,11 +59,26 @@ impl Content {
 
 /// Where the store has a content already.
 #[derive(Debug)]
-pub(crate) enum Hit {
-    /// At another key, under this ETag.
-    Elsewhere(ObjectId, String),
-    /// At the very key that it is to get.
-    There,
+pub(crate) struct Hit {
+    /// Where it is, under which ETag.
+    pub(crate) from: (ObjectId, String),
+    /// What is at the very key that it is to get, if that has it, too.
+    there: Option<ObjectInfo>,
+}
+
+impl Hit {
+    /// Whether an upload would change nothing: the content is there, and what is asked for beside it, as
+    /// far as a look at the object tells.
+    pub(crate) fn is_as_asked(&self, asked: &Attributes, modified: Option<SystemTime>) -> bool {
+        let Some(there) = &self.there else { return false };
+        let mut seen = Attributes::default();
+        seen.content_type = there.content_type.clone().filter(|_| asked.content_type.is_some());
+        seen.storage_class = there.storage_class.clone().filter(|_| asked.storage_class.is_some());
+        seen.modified = asked.modified;
+        let kept = |key: &String| Some((key.clone(), there.metadata.get(key)?.clone()));
+        seen.metadata = asked.metadata.keys().filter_map(kept).collect();
+        seen == *asked && modified.is_none_or(|time| there.kept_modified() == Some(time))
+    }
 }
 
 /// What an object gets from the file that it would have been uploaded from.
@@ -171,22 +187,26 @@ impl Dedupe {
             self.usable(forgot, cx);
             return Ok(None);
         };
-        let there = object == *to || self.has_the_same(client, &intact, to, cx).await;
-        Ok(Some(if there { Hit::There } else { Hit::Elsewhere(object, known.etag) }))
+        let there = if object == *to {
+            Some(intact)
+        } else {
+            self.has_the_same(client, &intact, to, cx).await
+        };
+        Ok(Some(Hit { from: (object, known.etag), there }))
     }
 
-    /// Whether the destination is right already: a copy would change nothing. That it cannot be looked
-    /// at is no failure: the copy will tell.
+    /// What is at the destination, if that has the content already. That it cannot be looked at is no
+    /// failure: the copy will tell.
     async fn has_the_same(
         &self,
         client: &S3Client,
         known: &ObjectInfo,
         to: &ObjectId,
         cx: &JobContext,
-    ) -> bool {
-        let looked = compare::look(&self.engine, cx, client, to).await;
-        let verdict = looked.map(|there| compare::objects((client, known), (client, &there)));
-        matches!(verdict, Ok(Verdict::Same(_)))
+    ) -> Option<ObjectInfo> {
+        let there = compare::look(&self.engine, cx, client, to).await.ok()?;
+        let verdict = compare::objects((client, known), (client, &there));
+        matches!(verdict, Verdict::Same(_)).then_some(there)
     }
 
     /// Remembers what an upload of the file at `path` brought, if that is what was hashed: an edit in

@@ -17,7 +17,7 @@ use haul_local::{Durability, LocalTarget};
 use haul_s3::{CopySpec, ObjectId, S3Client, S3Source, S3Target};
 
 use crate::copy::through_instead;
-use crate::dedupe::{Content, Dedupe, Hit};
+use crate::dedupe::{Content, Dedupe};
 use crate::identity::onto_itself;
 use crate::picks::{Origin, Pick};
 use crate::place::Place;
@@ -249,35 +249,29 @@ impl Mover {
         // It may have been edited while others had their turn.
         if content.is_still_at(path).await {
             let read = Some(Proof::File(content.stamp()));
-            match dedupe.find(client, content, object, cx).await? {
-                Some(Hit::There) => {
+            if let Some(hit) = dedupe.find(client, content, object, cx).await? {
+                let how = &self.0.how;
+                let own = crate::dedupe::attributes(pick, how.keep_times);
+                if hit.is_as_asked(&how.attributes, own.modified) {
                     return Ok(Report { read, ..self.placed(pick, pick.entry.size) });
                 }
-                Some(Hit::Elsewhere(from, etag)) => {
-                    let how = &self.0.how;
-                    let own = crate::dedupe::attributes(pick, how.keep_times);
-                    let mut attributes = how.attributes.clone().or(&own);
-                    attributes.modified = own.modified;
-                    match self
-                        .copy_object(client, (&from, Some(etag), object), attributes, cx)
-                        .await
+                let mut attributes = how.attributes.clone().or(&own);
+                attributes.modified = own.modified;
+                let (from, etag) = hit.from;
+                let ends = (&from, Some(etag), object);
+                match self.copy_object(client, ends, attributes, cx).await {
+                    // It went away meanwhile, or the store cannot copy: upload after all.
+                    Err(e)
+                        if matches!(
+                            e.kind(),
+                            ErrorKind::NotFound | ErrorKind::SourceChanged | ErrorKind::Unsupported
+                        ) =>
                     {
-                        // It went away meanwhile, or the store cannot copy: upload after all.
-                        Err(e)
-                            if matches!(
-                                e.kind(),
-                                ErrorKind::NotFound
-                                    | ErrorKind::SourceChanged
-                                    | ErrorKind::Unsupported
-                            ) =>
-                        {
-                            tracing::debug!("no copy within the store: {e}");
-                        }
-                        // What the file had when it was hashed is there now.
-                        copied => return copied.map(|report| Report { read, ..report }),
+                        tracing::debug!("no copy within the store: {e}");
                     }
+                    // What the file had when it was hashed is there now.
+                    copied => return copied.map(|report| Report { read, ..report }),
                 }
-                None => {}
             }
         }
         let target = Arc::new(S3Target::new(client.clone(), object.clone()));

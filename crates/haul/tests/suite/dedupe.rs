@@ -44,6 +44,38 @@ async fn a_known_content_is_copied_by_the_store() {
     assert!(kind("q/b.html").starts_with("text/html"), "{}", kind("q/b.html"));
 }
 
+/// M.10: that the content is there already does not make up for a time or a type that was asked for.
+#[tokio::test]
+async fn what_is_there_gets_what_is_asked_for_beside_its_content() {
+    let kit = Kit::new().await;
+    kit.write("in/a.txt", b"the same content");
+    kit.set_age("in/a.txt", -5000);
+    copy(&kit, "in", "p").await.summary();
+    assert_eq!(sent(&kit), (1, 0));
+    assert_eq!(copy(&kit, "in", "p").await.counts(), (1, 0, 0, 0));
+    assert_eq!(sent(&kit), (0, 0), "nothing is asked for but the content");
+    for attributes in [false, true] {
+        let request = with(tree(&kit, "in", "p"), |r| {
+            r.keep_times = true;
+            if attributes {
+                r.attributes.content_type = Some("text/odd".to_owned());
+            }
+        });
+        assert_eq!(kit.copy_tree(request.clone()).await.counts(), (1, 0, 0, 0));
+        assert_eq!(sent(&kit), (0, 1), "{attributes}");
+        assert_eq!(kit.copy_tree(request).await.counts(), (1, 0, 0, 0));
+        assert_eq!(sent(&kit), (0, 0), "{attributes}: it is as it was asked for");
+    }
+    let stored = kit.stored("p/a.txt").unwrap();
+    assert_eq!(stored.attributes.content_type.as_deref(), Some("text/odd"));
+    assert!(stored.metadata("mtime").is_some());
+    // So sync comes to an end.
+    kit.set_age("in/a.txt", 5000);
+    let request = with(sync_of(&kit.local("in"), &s3("p")), |r| r.dedupe = Some(kit.path("index")));
+    assert_eq!(kit.sync(request.clone()).await.counts(), (1, 0, 0, 0));
+    assert_eq!(kit.sync(request).await.counts(), (0, 1, 0, 0));
+}
+
 /// The same by `publish` and `sync`, with metadata, tags and times of their own.
 #[tokio::test]
 async fn publish_and_sync_copy_alike() {
