@@ -56,6 +56,7 @@ impl Budget {
 mod tests {
     use super::*;
 
+    /// X1.3: a part larger than memory may be goes alone.
     #[tokio::test]
     async fn a_request_beyond_the_budget_takes_all_of_it() {
         let budget = Budget::new(8 << 10);

@@ -329,6 +329,7 @@ pub fn root_cause(e: &(dyn std::error::Error + 'static)) -> String {
 mod tests {
     use super::*;
 
+    /// S3.35: errors have a kind and their context.
     #[test]
     fn display_is_one_line_without_the_source() {
         let e = Error::io(Op::Write, "a\nb", std::io::Error::from_raw_os_error(28));
@@ -337,6 +338,7 @@ mod tests {
         assert!(std::error::Error::source(&e).is_some());
     }
 
+    /// X1.8: one layer retries, and no other on top of it.
     #[test]
     fn exhausted_is_never_retried_again() {
         let e = Error::new(ErrorKind::Server, Op::Read, "s3://b/k", "500 InternalError")

@@ -297,6 +297,7 @@ impl Drop for GatePermit {
 mod tests {
     use super::*;
 
+    /// X0.2: the gate can be resized while it is in use.
     #[tokio::test]
     async fn the_limit_moves_both_ways() {
         let gate = Gate::new(2);

@@ -311,7 +311,7 @@ mod tests {
         (result, out, tally.snapshot())
     }
 
-    /// S0.1, S0.3, S0.4, S0.5, S0.6, S0.7, S0.8: a bounded queue and N workers; S0.27: at various
+    /// S0.1, S0.4, S0.5, S0.6, S0.7, S0.8: a bounded queue and N workers; S0.27: at various
     /// levels.
     #[tokio::test]
     async fn all_items_run_so_many_at_once_and_come_out_in_order() {

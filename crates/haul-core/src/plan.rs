@@ -212,7 +212,7 @@ mod tests {
         PlanPolicy { part_size, explicit }
     }
 
-    /// S3.36: chunk creation at the edges.
+    /// S3.10, S3.36: chunk creation at the edges.
     #[test]
     fn edges() {
         let of = |size| plan(size, &s3(), policy(8 * MIB, false)).unwrap();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     proptest! {
-        /// A plan covers everything once, in order, within the limits.
+        /// A plan covers everything once, in order, within the limits (S1.2, X1.1).
         #[test]
         fn plans_cover_once(
             size in 0u64..=60 << 40,

@@ -73,6 +73,7 @@ impl Drop for PoolSlice {
 mod tests {
     use super::*;
 
+    /// S3.23: clones share their bytes.
     #[test]
     fn slices_come_back_when_the_last_clone_goes() {
         let pool = Pool::new(SLICE as u64);

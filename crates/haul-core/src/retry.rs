@@ -185,8 +185,8 @@ mod tests {
         assert_eq!(tries_of(RetryPolicy::default(), Retry::Backoff).await.0, 8);
     }
 
-    /// S3.26, S3.27, S3.28: 100 ms first, twice as much each time, 5 s at most; the wait is anywhere
-    /// between nothing and that.
+    /// S3.15, S3.26, S3.27, S3.28: 100 ms first, twice as much each time, 5 s at most; the wait is
+    /// anywhere between nothing and that.
     #[tokio::test(start_paused = true)]
     async fn waits_double_up_to_five_seconds_with_full_jitter() {
         fastrand::seed(7);
@@ -206,6 +206,7 @@ mod tests {
         assert!(least.iter().all(|l| *l < 0.02) && most.iter().all(|m| *m > 0.98), "{most:?}");
     }
 
+    /// S2.34: waits follow what the server says.
     #[tokio::test(start_paused = true)]
     async fn retry_after_is_honoured_within_reason() {
         let wait = Retry::After(Duration::from_secs(7));

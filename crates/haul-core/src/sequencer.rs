@@ -61,7 +61,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    /// S3.39: ordering with out-of-order chunks.
+    /// S3.16, S3.18, S3.19, S3.39: ordering with out-of-order chunks.
     #[tokio::test]
     async fn any_order_of_arrival_lands_in_order() {
         for seed in 0..20 {

@@ -54,6 +54,7 @@ impl Throttle {
 mod tests {
     use super::*;
 
+    /// S2.33: one rate for all.
     #[tokio::test(start_paused = true)]
     async fn the_rate_holds_over_all_who_share_it() {
         let throttle = Throttle::new(1 << 20);

@@ -133,6 +133,7 @@ mod tests {
         Ok(())
     }
 
+    /// X0.1, X3.1: a queue with many consumers.
     #[tokio::test]
     async fn all_items_are_worked_on_by_so_many_at_once() {
         let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -152,8 +153,8 @@ mod tests {
         assert_eq!(peak.load(Ordering::SeqCst), 4);
     }
 
-    /// S0.4: the queue holds as many as there are workers, and each of those has one in hand: a producer
-    /// that is faster waits.
+    /// S0.4, S0.5, S3.11, S3.12: the queue holds as many as there are workers, and each of those has
+    /// one in hand: a producer that is faster waits.
     #[tokio::test]
     async fn the_producer_is_so_far_ahead_and_no_further() {
         let pushed = Arc::new(AtomicUsize::new(0));
@@ -179,6 +180,7 @@ mod tests {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
     }
 
+    /// U3.4: the first failure ends the rest.
     #[tokio::test]
     async fn the_first_failure_stops_the_rest() {
         let work = |i: u64| async move {

@@ -106,6 +106,7 @@ mod tests {
         Some(address.base.clone())
     }
 
+    /// S1.18, U1.4: in the host on AWS, in the path on endpoints of one's own.
     #[tokio::test]
     async fn buckets_are_where_the_sdk_says() {
         for (bucket, endpoint, path_style, base) in [

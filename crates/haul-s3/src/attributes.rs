@@ -105,6 +105,7 @@ mod tests {
     use super::*;
     use crate::ObjectId;
 
+    /// X1.5: every key can be in the header.
     #[test]
     fn copy_sources_are_encoded() {
         let mut o = ObjectId::new("b", "a b/ü+%?#.txt");

@@ -606,6 +606,7 @@ fn check_endpoint(url: &str) -> Result<()> {
 mod tests {
     use super::*;
 
+    /// U1.4: http is allowed.
     #[test]
     fn endpoints() {
         assert!(check_endpoint("http://127.0.0.1:9000").is_ok());

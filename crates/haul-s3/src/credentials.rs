@@ -247,6 +247,7 @@ mod tests {
         (Keys::new(SharedCredentialsProvider::new(source), None), asked)
     }
 
+    /// S3.8: credentials are looked for once.
     #[tokio::test]
     async fn they_are_had_once_as_long_as_they_live() {
         let (keys, asked) = keys(&[3600]);

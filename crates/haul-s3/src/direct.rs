@@ -220,6 +220,7 @@ mod tests {
         assert_eq!(request.headers()[ACCEPT_ENCODING], "gzip");
     }
 
+    /// S1.6: what is unusual goes through the SDK.
     #[tokio::test]
     async fn a_put_carries_attributes_and_an_odd_one_is_left_to_the_sdk() {
         let mut attributes = Attributes::default();

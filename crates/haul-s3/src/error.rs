@@ -395,7 +395,7 @@ mod tests {
             .understand(op, "s3://b/k")
     }
 
-    /// X3.5: only what another try can help is retried.
+    /// S3.29, X3.5: only what another try can help is retried.
     #[test]
     fn answers_are_classified() {
         use ErrorKind as K;

@@ -324,6 +324,7 @@ mod tests {
         assert!("amazon".parse::<Provider>().unwrap_err().to_string().contains("aws, minio"));
     }
 
+    /// S1.20: R2 is known by its host.
     #[test]
     fn endpoints_choose_their_row() {
         for (url, provider) in [

@@ -80,7 +80,7 @@ mod tests {
     }
 
     /// The examples of the S3 API reference, "Signature Calculations for the Authorization Header:
-    /// Transferring Payload in a Single Chunk".
+    /// Transferring Payload in a Single Chunk" (S1.18).
     #[test]
     fn amazon_s_examples() {
         let get = Request::get("https://examplebucket.s3.amazonaws.com/test.txt")

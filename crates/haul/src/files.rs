@@ -346,7 +346,8 @@ impl Live {
 mod tests {
     use super::*;
 
-    /// S4.15, S4.16: however often a file moves, it is told every 100 ms and at its end, and all of it.
+    /// S4.15, S4.16, X4.6: however often a file moves, it is told every 100 ms and at its end, and all
+    /// of it.
     #[tokio::test(start_paused = true)]
     async fn progress_is_told_ten_times_a_second() {
         const MILLIS: u64 = 1050;

@@ -1,8 +1,8 @@
 //! Files to a store, with a link for each: `publish`.
 //!
 //! Owns compare, upload and link for one file after the other on each worker (S0.7). The queue is
-//! bounded and its workers are awaited (S0.4-S0.8); what is listed is listed first, so that names
-//! that collide are found before anything is written (S0.3).
+//! bounded and its workers are awaited (S0.4-S0.8); where names could collide, all of them are listed
+//! before anything is written (S0.3).
 
 use std::sync::Arc;
 use std::time::Instant;

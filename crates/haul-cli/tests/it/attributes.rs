@@ -124,6 +124,7 @@ async fn stat_shows_what_is_stored() {
     assert!(done.out().contains("STANDARD_IA"), "{done}");
 }
 
+/// S3.2: `--version-id` reads the version that it names.
 #[tokio::test]
 async fn versions_can_be_named() {
     let world = World::new().await;

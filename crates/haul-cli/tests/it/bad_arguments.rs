@@ -55,6 +55,7 @@ async fn a_nameless_source_names_a_destination_that_works() {
     world.refuses(["cp", "-", "s3://bucket/p/"], 2, "*s3://bucket/p/NAME*").await;
 }
 
+/// X1.7: what is below 5 MiB or above 5 GiB is refused.
 #[tokio::test]
 async fn part_sizes_that_no_store_takes() {
     let world = World::new().await;
@@ -129,6 +130,7 @@ async fn metadata_that_cannot_be_sent() {
     }
 }
 
+/// S3.35: wrong usage is one line with a way out.
 #[tokio::test]
 async fn a_wrong_flag_or_command_is_explained() {
     let world = World::new().await;

@@ -162,6 +162,7 @@ async fn a_refused_connection() {
     world.assert_clean();
 }
 
+/// S3.30: tries that are used up are said in the error.
 #[tokio::test]
 async fn a_store_that_always_fails_is_given_up_on() {
     let world = World::new().await;

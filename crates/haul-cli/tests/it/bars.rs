@@ -93,7 +93,7 @@ async fn bars_move_with_the_bytes_and_tell_speed_and_time_left() {
     assert!(seen.split(['\r', '\n']).any(told), "{seen:?}");
 }
 
-/// S3.31: the bar of one object has its bytes, its percentage, its speed, and the time left.
+/// S1.5, S3.31: the bar of one object has its bytes, its percentage, its speed, and the time left.
 #[tokio::test]
 async fn the_bar_of_one_object() {
     let world = World::new().await;

@@ -70,7 +70,7 @@ async fn flags_then_environment_then_profile_then_file_then_default() {
     assert_eq!(endpoint, "https://r2.example.org from haul.toml line 9 [profiles.r2]");
 }
 
-/// The file acts: parts are of its size, and the profile's store is used.
+/// The file acts: parts are of its size, and the profile's store is used (S1.9).
 #[tokio::test]
 async fn the_file_changes_what_is_done() {
     let world = World::new().await;
@@ -112,8 +112,8 @@ async fn the_file_says_how_many_parts_are_in_flight() {
     assert!(started.elapsed().as_secs_f64() > 1.0, "{:?}", started.elapsed());
 }
 
-/// G.4: a profile of the AWS files that is named comes before the environment: its keys, its region and
-/// its endpoint, for either side.
+/// S3.8, U3.3, G.4: a profile of the AWS files that is named comes before the environment: its keys,
+/// its region and its endpoint, for either side.
 #[tokio::test]
 async fn a_named_profile_comes_before_the_environment() {
     let (old, new) = (World::new().await, World::new().await);

@@ -1,13 +1,16 @@
 //! The documentation tells the truth.
 //!
 //! Owns: running the examples of README.md and docs/, and comparing what the pages say with what the
-//! binary knows: verbs, flags, settings, providers, JSON. Examples run in a folder and against stores
-//! of their own; none may leave this machine. How blocks are written is in [`Block`].
+//! binary knows (verbs, flags, settings, providers, JSON) and with the tests that there are. Examples
+//! run in a folder and against stores of their own; none may leave this machine. How blocks are written
+//! is in [`Block`].
 
 mod guarantees;
 mod objects;
 mod place;
+mod requirements;
 mod shards;
+mod shown;
 mod tables;
 
 use std::collections::BTreeSet;
@@ -43,6 +46,7 @@ pages! {
     scaling: "docs/scaling.md",
     json: "docs/json.md",
     guarantees: "docs/guarantees.md",
+    requirements: "docs/requirements.md",
     benchmarks: "docs/benchmarks.md",
 }
 

@@ -32,6 +32,7 @@ fn call(line: &str) -> Option<String> {
     })
 }
 
+/// U3.3: a file is on the disk before it has its name.
 #[tokio::test]
 async fn durable_before_visible() {
     let world = World::new().await;

@@ -33,6 +33,7 @@ async fn round_trip(world: &World, number: usize, key: &str) {
     assert!(world.server.store().object(BUCKET, key).is_none(), "{key:?} is still there");
 }
 
+/// U3.2: keys are raw text.
 #[tokio::test]
 async fn odd_keys_survive_every_verb() {
     let world = World::new().await;

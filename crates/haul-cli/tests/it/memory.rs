@@ -70,6 +70,7 @@ async fn of_a_download() {
     assert_eq!(std::fs::metadata(world.path("x")).unwrap().len(), GIB);
 }
 
+/// S3.22: memory is bounded, whatever the object.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_cat() {
     let world = sink().await;
@@ -78,6 +79,7 @@ async fn of_cat() {
     assert!(peak < MOST_KIB, "{peak} KiB");
 }
 
+/// S1.1, S1.29, S1.33, S1.34, X1.3: memory is bounded, whatever the file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_an_upload() {
     let world = sink().await;

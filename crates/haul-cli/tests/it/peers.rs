@@ -309,7 +309,7 @@ async fn both_sides_as_json() {
     assert!(!sent.err.contains(&ticket), "{sent}");
 }
 
-/// U4.2: on a terminal each receiver has a bar, with what it says that it has.
+/// X4.4, U4.2: on a terminal each receiver has a bar, with what it says that it has.
 #[tokio::test]
 async fn receivers_have_bars() {
     let world = World::new().await;

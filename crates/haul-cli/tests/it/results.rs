@@ -78,6 +78,7 @@ async fn etags_are_printed_alike() {
     assert_eq!(cp["etag"], stat["etag"]);
 }
 
+/// S3.5, S3.32: `-q` shows neither progress nor notes.
 #[tokio::test]
 async fn quiet_keeps_results_and_errors() {
     let world = World::new().await;
@@ -96,6 +97,7 @@ async fn quiet_keeps_results_and_errors() {
     assert!(done.err.trim_end().ends_with(", 1 retry, verified: CRC64NVME"), "{done}");
 }
 
+/// S3.1, S3.6, S3.20, S3.38: every byte, in order, and no other.
 #[tokio::test]
 async fn cat_writes_the_object_and_nothing_else() {
     let world = World::new().await;
@@ -112,6 +114,7 @@ async fn cat_writes_the_object_and_nothing_else() {
     world.haul(["cat", "s3://bucket/k"]).run().await.quiet();
 }
 
+/// S1.5: progress for programs.
 #[tokio::test]
 async fn progress_as_json_lines_parses() {
     let world = World::new().await;
@@ -130,6 +133,7 @@ async fn progress_as_json_lines_parses() {
     assert!(landed.is_sorted() && landed.last() == Some(&(20 * MIB as u64)), "{done}");
 }
 
+/// S1.5, S3.32: progress without a terminal.
 #[tokio::test]
 async fn plain_progress_shows_life() {
     let world = World::new().await;
@@ -152,6 +156,7 @@ async fn plain_progress_shows_life() {
     assert_eq!(done.ok().out(), "s3://bucket/k -> x\n");
 }
 
+/// U3.3: no bar where there is no terminal.
 #[tokio::test]
 async fn short_jobs_show_no_progress_off_a_terminal() {
     let world = World::new().await;

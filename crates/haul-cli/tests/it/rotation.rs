@@ -25,8 +25,8 @@ fn signers(world: &World) -> Arc<Mutex<Vec<String>>> {
     seen
 }
 
-/// E.29: the file is read again once when the store says that the session has expired, and the transfer
-/// goes on with what is there now.
+/// S3.8, E.29: the file is read again once when the store says that the session has expired, and the
+/// transfer goes on with what is there now.
 #[tokio::test]
 async fn credentials_that_were_replaced_are_read_again() {
     for (status, code) in

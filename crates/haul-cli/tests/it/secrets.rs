@@ -70,6 +70,7 @@ async fn fails_in_silence(fault: Fault) {
     assert!(!seen.lock().unwrap().is_empty());
 }
 
+/// U1.4: no secret is shown, whatever fails.
 #[tokio::test]
 async fn a_failing_store_does_not_make_them_show() {
     let faults = [

@@ -19,6 +19,7 @@ async fn interrupted(world: &World, run: Run, during: Op, signal: Signal) -> Don
     run.end().await
 }
 
+/// U1.1: Ctrl-C leaves no parts.
 #[tokio::test]
 async fn in_the_middle_of_an_upload() {
     for (signal, code) in BOTH {

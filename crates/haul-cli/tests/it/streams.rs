@@ -48,6 +48,7 @@ async fn an_expected_size_sets_the_parts() {
     world.assert_clean();
 }
 
+/// X3.3, U1.2: empty files both ways.
 #[tokio::test]
 async fn an_empty_object() {
     let world = World::new().await;
@@ -65,7 +66,7 @@ async fn an_empty_object() {
     assert!(done.quiet().out().contains("0 bytes"), "{done}");
 }
 
-/// `haul cat ... | head -c 10` ends as `cat` does: quietly, and `pipefail` can tell.
+/// `haul cat ... | head -c 10` ends as `cat` does: quietly, and `pipefail` can tell (U3.1).
 #[tokio::test]
 async fn a_reader_that_has_enough_ends_it_quietly() {
     let world = World::new().await;
@@ -160,8 +161,8 @@ async fn the_systems_names_for_standard_output() {
     }
 }
 
-/// S3.4: `--chunk-size` is the size of the ranges, `-c` how many of them are in flight, and where memory
-/// has no room for so many, haul says so.
+/// S3.3, S3.4: `--chunk-size` is the size of the ranges, `-c` how many of them are in flight, and where
+/// memory has no room for so many, haul says so.
 #[tokio::test]
 async fn ranges_of_cat_are_as_large_and_as_many_as_asked() {
     let world = World::new().await;
@@ -190,7 +191,7 @@ async fn ranges_of_cat_are_as_large_and_as_many_as_asked() {
     }
 }
 
-/// A slow reader holds up the pipe, and no more than the budget piles up behind it.
+/// A slow reader holds up the pipe, and no more than the budget piles up behind it (S3.20).
 #[tokio::test]
 async fn a_slow_reader_gets_every_byte_in_order() {
     let world = World::new().await;

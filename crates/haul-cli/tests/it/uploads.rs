@@ -24,6 +24,7 @@ async fn leave_one(world: &World, key: &str) {
     held.release();
 }
 
+/// U1.1: what was left is found again and thrown away.
 #[tokio::test]
 async fn they_are_listed_and_aborted() {
     let world = World::new().await;

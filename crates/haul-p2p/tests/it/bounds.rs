@@ -29,7 +29,7 @@ fn offers(files: Vec<Made>) -> Vec<haul_core::Result<haul_p2p::Offer>> {
     files.into_iter().map(offer).collect()
 }
 
-/// S4.1, S4.2, S4.4: as many files are hashed at once as was asked for: no fewer, because they wait
+/// S4.1, S4.2, S4.4, S4.6: as many files are hashed at once as was asked for: no fewer, because they wait
 /// for each other, and no more.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_files_are_hashed_at_once() {
@@ -45,7 +45,7 @@ async fn so_many_files_are_hashed_at_once() {
     assert!((1..=8).contains(&options().jobs));
 }
 
-/// S4.3, S4.4, S4.18, S4.28: as many files are fetched at once as was asked for, 6 if nothing was. They
+/// S4.3, S4.4, S4.6, S4.18, S4.28: as many files are fetched at once as was asked for, 6 if nothing was. They
 /// meet before their first byte: one after the other, none would come.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_files_are_fetched_at_once() {

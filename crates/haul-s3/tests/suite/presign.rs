@@ -55,6 +55,7 @@ async fn links_download() {
     assert!(send(&server, &link, "").await.1.contains("old"));
 }
 
+/// X1.6: a signed PUT asks for no checksum.
 #[tokio::test]
 async fn links_upload_without_a_checksum_of_nothing() {
     let (server, client) = start().await;

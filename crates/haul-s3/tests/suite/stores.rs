@@ -35,7 +35,7 @@ async fn a_provider_without_checksums_is_not_sent_any() {
     }
 }
 
-/// A refusal is learned once; nothing is ever sent as a trailer.
+/// A refusal is learned once; nothing is ever sent as a trailer (X1.6).
 #[tokio::test]
 async fn a_refusal_is_learned() {
     for checksums in [ChecksumSupport::InvalidArgument, ChecksumSupport::NotImplemented] {
@@ -50,7 +50,8 @@ async fn a_refusal_is_learned() {
     }
 }
 
-/// S1.20, S1.25, S1.36: the rules of Cloudflare's R2 and of stores with few parts, enforced by a double.
+/// S1.20, S1.25, S1.36, X1.1: the rules of Cloudflare's R2 and of stores with few parts, enforced by a
+/// double.
 #[tokio::test]
 async fn parts_are_equal_and_few_where_they_must_be() {
     let rules = StoreRules { equal_parts: true, max_parts: 3, ..StoreRules::default() };

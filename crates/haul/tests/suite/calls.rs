@@ -15,6 +15,7 @@ fn summary<const N: usize>(calls: [(Op, usize); N]) -> Summary {
     calls.into()
 }
 
+/// S3.9, S3.14, S3.34: HEAD, and a ranged GET for each part.
 #[tokio::test]
 async fn a_download_is_one_look_and_a_read_for_every_part() {
     let kit = Kit::with_parts(256 * KIB).await;
@@ -48,6 +49,7 @@ async fn a_download_is_one_look_and_a_read_for_every_part() {
     assert_eq!(report.retried, 0);
 }
 
+/// X3.3: nothing to read is not asked for.
 #[tokio::test]
 async fn an_empty_object_is_looked_at_and_not_read() {
     let kit = Kit::new().await;
@@ -57,6 +59,7 @@ async fn an_empty_object_is_looked_at_and_not_read() {
     assert_eq!(kit.server.calls().summary(), summary([(Op::HeadObject, 1)]));
 }
 
+/// S3.10, X3.6: every range names the version.
 #[tokio::test]
 async fn a_versioned_object_is_read_by_its_version() {
     let kit = Kit::with_parts(100 * KIB).await;
@@ -74,7 +77,7 @@ async fn a_versioned_object_is_read_by_its_version() {
     }
 }
 
-/// S1.22: what fits one request takes one request.
+/// S1.10, S1.22, S1.38: what fits one request takes one request.
 #[tokio::test]
 async fn a_small_upload_is_one_put() {
     for len in [0, 1, MIB, PART] {
@@ -92,7 +95,7 @@ async fn a_small_upload_is_one_put() {
     }
 }
 
-/// S1.21: 20 MB in parts of 5 MiB.
+/// S1.8, S1.21: 20 MB in parts of 5 MiB.
 #[tokio::test]
 async fn a_large_upload_is_equal_parts_with_checksums() {
     let kit = Kit::with(StoreRules { equal_parts: true, ..StoreRules::default() }, |_| ()).await;
@@ -138,7 +141,8 @@ async fn bodies_are_signed_only_on_request() {
     assert_same(&kit.stored("k").unwrap().bytes(), &content);
 }
 
-/// Design section 1, promise 6: requests in flight are bounded, and the bound is made use of.
+/// Design section 1, promise 6: requests in flight are bounded, and the bound is made use of
+/// (S1.11, S3.13).
 #[tokio::test]
 async fn as_many_requests_at_once_as_asked_for() {
     for concurrency in [1, 4] {

@@ -27,6 +27,7 @@ fn dressed() -> haul_testkit::memory::Attributes {
     attributes
 }
 
+/// S1.3, S1.13, S1.14, S1.23: the store copies, and both are there.
 #[tokio::test]
 async fn a_copy_moves_no_bytes() {
     let kit = Kit::new().await;
@@ -43,6 +44,7 @@ async fn a_copy_moves_no_bytes() {
     assert_eq!(copy.header("x-amz-copy-source-if-match"), Some(&*etag), "pinned");
 }
 
+/// S1.14, X1.4: above the limit of one copy, too.
 #[tokio::test]
 async fn a_copy_in_parts_moves_no_bytes_and_carries_everything_along() {
     let kit = Kit::new().await;

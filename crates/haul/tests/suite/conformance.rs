@@ -250,7 +250,7 @@ async fn a_served_folder_on_lanes() {
     conformance::all(&Served::new().await, 2).await;
 }
 
-/// The part sizes that real stores allow.
+/// The part sizes that real stores allow (S1.18).
 #[tokio::test]
 async fn a_store_that_wants_large_parts() {
     let store = Store::new(false, PART).await;

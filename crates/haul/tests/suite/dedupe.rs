@@ -44,7 +44,8 @@ async fn a_known_content_is_copied_by_the_store() {
     assert!(kind("q/b.html").starts_with("text/html"), "{}", kind("q/b.html"));
 }
 
-/// M.10: that the content is there already does not make up for a time or a type that was asked for.
+/// U0.3, M.10: that the content is there already does not make up for a time or a type that was asked
+/// for.
 #[tokio::test]
 async fn what_is_there_gets_what_is_asked_for_beside_its_content() {
     let kit = Kit::new().await;
@@ -76,7 +77,7 @@ async fn what_is_there_gets_what_is_asked_for_beside_its_content() {
     assert_eq!(kit.sync(request).await.counts(), (0, 1, 0, 0));
 }
 
-/// The same by `publish` and `sync`, with metadata, tags and times of their own.
+/// The same by `publish` and `sync`, with metadata, tags and times of their own (S1.27).
 #[tokio::test]
 async fn publish_and_sync_copy_alike() {
     let kit = Kit::new().await;

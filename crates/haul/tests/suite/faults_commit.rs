@@ -77,7 +77,7 @@ async fn an_answer_without_sense_is_no_failure() {
 }
 
 /// Row 21, the opposite error: an upload that is gone without a trace is not success because an
-/// older object has the same shape.
+/// older object has the same shape (U1.4).
 #[tokio::test]
 async fn an_old_object_of_the_same_shape_is_not_taken_for_the_new_one() {
     for checksums in [ChecksumSupport::Accept, ChecksumSupport::NotImplemented] {

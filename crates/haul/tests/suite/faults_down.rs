@@ -87,6 +87,7 @@ fn passing() -> Vec<Fault> {
     ]
 }
 
+/// S3.15, S3.40: what passes is tried again, with waits between.
 #[tokio::test]
 async fn what_passes_is_survived() {
     for fault in passing() {
@@ -105,6 +106,7 @@ async fn what_passes_is_survived() {
     }
 }
 
+/// S3.34: a job ends with the error of its stages.
 #[tokio::test]
 async fn what_does_not_pass_is_given_up() {
     for fault in passing() {
@@ -139,7 +141,7 @@ async fn the_first_look_is_tried_again_too() {
     }
 }
 
-/// Row 3: what broke in the middle goes on from there.
+/// Row 3: what broke in the middle goes on from there (S3.40, U3.1).
 #[tokio::test]
 async fn a_broken_body_goes_on_from_where_it_broke() {
     for (fault, broke_at) in [(Fault::ResetAfter(50_000), 50_000), (Fault::EarlyEnd(1), CHUNK - 1)]
@@ -205,7 +207,7 @@ async fn a_fault_every_other_megabyte_is_survived() {
     assert_same(&std::fs::read(kit.path("f")).unwrap(), &content);
 }
 
-/// Row 4: silence, before and in the middle of an answer.
+/// Row 4: silence, before and in the middle of an answer (U3.3).
 #[tokio::test]
 async fn silence_is_not_waited_for() {
     for fault in [Fault::Stall, Fault::StallAfter(0), Fault::StallAfter(1000)] {
@@ -268,7 +270,7 @@ async fn a_flipped_bit_in_one_chunk_never_comes_out() {
     assert_eq!(fifo.content().await, b"");
 }
 
-/// Row 9: a replacement in the middle is an error, whether the store heeds `If-Match` or not.
+/// Row 9: a replacement in the middle is an error, whether the store heeds `If-Match` or not (X3.6).
 #[tokio::test]
 async fn an_object_replaced_in_the_middle_is_never_mixed() {
     for conditional_get in [true, false] {
@@ -309,7 +311,7 @@ async fn an_object_removed_in_the_middle_is_an_error() {
     assert_eq!(e.kind(), ErrorKind::NotFound, "{e}");
 }
 
-/// Row 38: a size is a claim; nothing is reserved or read for what is not there.
+/// Row 38: a size is a claim; nothing is reserved or read for what is not there (U3.1).
 #[tokio::test]
 async fn a_lie_about_the_size_ends_in_an_error() {
     for claim in [LEN + 1, LEN - 1, 1 << 50] {

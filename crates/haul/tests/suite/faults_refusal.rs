@@ -9,6 +9,7 @@ use crate::kit::{Kit, MIB, PART, assert_same, s3, words};
 
 const LEN: u64 = 2 * PART + 1;
 
+/// S3.29: one request for what no other try can help.
 #[tokio::test]
 async fn a_refused_download_is_not_tried_again() {
     for (provider, op, status, kind, requests) in [

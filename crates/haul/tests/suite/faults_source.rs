@@ -41,7 +41,7 @@ fn change(kit: &Kit, rule: Rule, path: PathBuf, change: Change) -> haul_testkit:
     kit.server.faults().add(rule.then(Fault::hook(move |_| change(&path))))
 }
 
-/// With chunks held in memory, and with chunks that are read in passing.
+/// With chunks held in memory, and with chunks that are read in passing (X1.2, U1.2).
 #[tokio::test]
 async fn a_change_in_the_middle_is_an_error_and_nothing_is_visible() {
     for memory in [32 * MIB, 4 * MIB] {
@@ -64,7 +64,7 @@ async fn a_change_in_the_middle_is_an_error_and_nothing_is_visible() {
 }
 
 /// While the last part is on its way, all bytes have been read; the file is still looked at once
-/// more before the upload is completed.
+/// more before the upload is completed (U1.2).
 #[tokio::test]
 async fn a_change_before_the_end_is_an_error() {
     for (name, how) in CHANGES {

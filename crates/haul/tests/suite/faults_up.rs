@@ -62,6 +62,7 @@ fn looks(op: Op, fault: &Fault) -> usize {
     }
 }
 
+/// X1.8: so many tries and no more.
 #[tokio::test]
 async fn what_does_not_pass_is_given_up_and_cleaned_up() {
     let ops = [
@@ -87,7 +88,7 @@ async fn what_does_not_pass_is_given_up_and_cleaned_up() {
     }
 }
 
-/// Row 3: only the part that broke goes again.
+/// Row 3: only the part that broke goes again (S1.4).
 #[tokio::test]
 async fn only_the_broken_part_goes_again() {
     let kit = Kit::new().await;
@@ -158,7 +159,7 @@ async fn a_part_without_an_etag_goes_again() {
     kit.assert_nothing_left();
 }
 
-/// A store that refuses checksum headers still takes the upload, and the report claims no more.
+/// A store that refuses checksum headers still takes the upload, and the report claims no more (X1.6).
 #[tokio::test]
 async fn checksums_that_are_refused_are_left_out() {
     for checksums in [ChecksumSupport::InvalidArgument, ChecksumSupport::NotImplemented] {

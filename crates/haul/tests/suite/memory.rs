@@ -44,7 +44,8 @@ async fn is_free(gate: &Gate) -> bool {
     tokio::time::timeout(Duration::from_secs(1), enter).await.is_ok()
 }
 
-/// Done when: "while the first range stalls, `cat` holds its memory bound and the output order".
+/// Done when: "while the first range stalls, `cat` holds its memory bound and the output order"
+/// (S3.12, S3.19, S3.21, S3.22, X3.2).
 #[tokio::test(start_paused = true)]
 async fn while_the_first_range_stalls_memory_and_order_hold() {
     // By the number of requests, and by the bytes: whichever is less.
@@ -146,7 +147,7 @@ async fn a_drop_gives_everything_back() {
     assert_eq!(engine.budget().in_use(), 0);
 }
 
-/// Done when: "a budget of one chunk still completes"; and so does one that is smaller.
+/// Done when: "a budget of one chunk still completes"; and so does one that is smaller (X1.2).
 #[tokio::test(start_paused = true)]
 async fn the_smallest_of_budgets_completes() {
     for memory in [1, KIB, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK] {
@@ -250,7 +251,7 @@ async fn equal_parts_of_a_stream_are_equal() {
     assert!(last.range.len() <= full[0].range.len());
 }
 
-/// The meter ends at the total, whatever was tried again on the way.
+/// The meter ends at the total, whatever was tried again on the way (S3.17).
 #[tokio::test(start_paused = true)]
 async fn the_meter_ends_at_the_total() {
     for streamed in [false, true] {

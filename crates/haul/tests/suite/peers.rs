@@ -179,8 +179,9 @@ async fn a_file_that_fails_is_told_and_the_rest_arrives() {
     assert_eq!(offered.lock().unwrap().iter().filter(failed).count(), 1);
 }
 
-/// S4.12, S4.15, S4.39, X4.6: counters are atomics, and no task has to gather them; however often a meter moves, it is looked at from time to time, by a clock
-/// that cannot jump; the handle's counters can be polled by several tasks at once.
+/// S3.33, S4.12, S4.15, S4.39, X4.6: counters are atomics, and no task has to gather them; however
+/// often a meter moves, it is looked at from time to time, by a clock that cannot jump; the handle's
+/// counters can be polled by several tasks at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn meters_can_be_polled_by_anybody() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -3,7 +3,8 @@
 //! Owns: the queue and its workers, what is counted, what is a failure, what is uploaded again.
 
 use haul::{
-    ErrorKind, Jobs, Location, Outcome, PublishRequest, Result, Skip, Summary, TransferHandle,
+    ErrorKind, Jobs, Location, Outcome, Provider, PublishRequest, Result, Skip, Summary,
+    TransferHandle,
 };
 use haul_testkit::{ChecksumSupport, Fault, Op, Rule, RuleHandle, StoreRules, sizes};
 
@@ -35,8 +36,8 @@ async fn let_all_happen() {
     }
 }
 
-/// S0.1, S0.3, S0.4, S0.5, S0.6, S0.13, S0.14, S0.27, X0.8: N workers, N requests in flight and never more,
-/// whatever the number of files; the producer waits meanwhile.
+/// S0.1, S0.4, S0.5, S0.6, S0.13, S0.14, S0.27, X0.2, X0.8: N workers, N requests in flight and
+/// never more, whatever the number of files; the producer waits meanwhile.
 #[tokio::test]
 async fn so_many_at_once_and_never_more() {
     for n in [1, 4, 8, 16] {
@@ -268,6 +269,21 @@ async fn an_edit_of_the_same_size_is_seen_in_parts_too() {
     }
 }
 
+/// U0.5: what nothing shows to be the same is sent again: here an ETag of parts that says nothing.
+#[tokio::test]
+async fn what_cannot_be_compared_is_sent_again() {
+    let rules = StoreRules { checksums: ChecksumSupport::NotEvenAskedFor, ..StoreRules::default() };
+    let kit = Kit::with(rules, |o| o.dest.provider = Some(Provider::B2)).await;
+    kit.write("in/f", &sizes::pattern(usize::try_from(2 * PART + MIB).unwrap(), 1));
+    kit.write("in/small", b"its ETag is its MD5");
+    let request = publish_of(kit.local("in/"), s3("p"));
+    assert_eq!(kit.publish(request.clone()).await.counts(), (2, 0, 0, 0));
+    assert_eq!(kit.publish(request.clone()).await.counts(), (1, 1, 0, 0));
+    kit.edit_in_secret("in/f");
+    assert_eq!(kit.publish(request).await.counts(), (1, 1, 0, 0));
+    kit.assert_alike("p/", "in");
+}
+
 /// U0.5: an upload in parts that fails is taken back.
 #[tokio::test]
 async fn a_failed_upload_in_parts_is_aborted() {
@@ -289,7 +305,7 @@ async fn refused(kit: &Kit, request: PublishRequest) -> haul::Error {
     }
 }
 
-/// U0.6: two files that would get one key are found before anything is written.
+/// S0.3, U0.6: two files that would get one key are found before anything is written.
 #[tokio::test]
 async fn collisions_are_refused_before_anything_is_written() {
     let kit = Kit::new().await;

@@ -11,6 +11,7 @@ use crate::kit::{self, KIB, Kit, MIB, PART, assert_same, eventually, make_fifo, 
 
 const LEN: u64 = 3 * PART;
 
+/// U1.1: a cancelled upload is aborted.
 #[tokio::test]
 async fn a_cancelled_upload_leaves_nothing() {
     for (op, len) in [

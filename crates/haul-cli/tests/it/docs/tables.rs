@@ -41,6 +41,7 @@ const ALIASES: [(&str, &str); 5] = [
     ("--no-overwrite", "--no-clobber"),
 ];
 
+/// S0.13: `--max-concurrent` is one of them.
 #[tokio::test]
 async fn other_names_of_flags_are_understood() {
     let world = World::new().await;
