@@ -7,6 +7,7 @@
 //! read the environment or exit.
 
 pub mod budget;
+mod bytes_source;
 pub mod checksum;
 pub mod engine;
 pub mod entry;
@@ -45,6 +46,7 @@ pub mod transfer;
 pub mod workers;
 
 pub use budget::{Budget, BudgetPermit};
+pub use bytes_source::BytesSource;
 pub use checksum::{Algorithm, Algorithms, Checksum, Sums};
 pub use engine::{Engine, EngineOptions, Leftover};
 pub use entry::{Entry, EntryKind, Lister, Page, RelPath, UnsafeName};

@@ -170,7 +170,7 @@ pub(crate) fn cut(bytes: Vec<Bytes>, size: usize) -> Vec<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Memory;
+    use crate::testing::{pattern, patterned};
     use haul_core::{EngineOptions, Meter};
     use tokio_util::sync::CancellationToken;
 
@@ -178,9 +178,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn large_files_are_hashed_by_several() {
         for lanes in [0, 2] {
-            let memory = Memory::patterned((LARGE + 12345) as usize, 256 << 10);
-            let whole = blake3::hash(&memory.data);
-            let source: Arc<dyn Source> = Arc::new(memory);
+            let size = (LARGE + 12345) as usize;
+            let whole = blake3::hash(&pattern(size));
+            let source: Arc<dyn Source> = Arc::new(patterned(size, 256 << 10));
             let mut options = EngineOptions::default();
             options.lanes = lanes;
             let cx = JobContext::unwatched(CancellationToken::new());

@@ -223,13 +223,13 @@ mod tests {
     use super::*;
     use crate::content::Content;
     use crate::copies::Reader;
-    use crate::memory::Memory;
     use crate::room::House;
+    use crate::testing::{pattern, patterned};
     use bao_tree::io::outboard::PostOrderMemOutboard;
     use bao_tree::io::sync::encode_ranges_validated;
     use haul_core::handle::JobContext;
     use haul_core::meter::ChunkMeter;
-    use haul_core::{Engine, EngineOptions, Meter, Source};
+    use haul_core::{BytesSource, Engine, EngineOptions, Meter, Source};
     use iroh_blobs::protocol::ChunkRangesExt as _;
     use proptest::prelude::*;
     use std::sync::Arc;
@@ -260,8 +260,15 @@ mod tests {
         Reader { engine, cx, room }
     }
 
-    fn source(memory: Memory) -> Arc<dyn Source> {
-        Arc::new(memory)
+    fn source(bytes: BytesSource) -> Arc<dyn Source> {
+        Arc::new(bytes)
+    }
+
+    /// The pattern with one bit turned at `at`.
+    fn damaged(size: usize, at: usize) -> BytesSource {
+        let mut data = pattern(size).to_vec();
+        data[at] ^= 1;
+        BytesSource::new("memory", data).in_pieces(LEAF)
     }
 
     async fn outline(reader: &Reader, source: &Arc<dyn Source>) -> Outline {
@@ -285,8 +292,7 @@ mod tests {
             starts in proptest::collection::vec((0_u64..6_000_000, 0_u64..900_000), 0..4),
             whole in any::<bool>(),
         ) {
-            let memory = Memory::patterned(size, cut);
-            let data = memory.data.clone();
+            let data = pattern(size);
             let mut ranges = if whole { ChunkRanges::all() } else { ChunkRanges::last_chunk() };
             if !starts.is_empty() {
                 ranges = ChunkRanges::empty();
@@ -296,7 +302,7 @@ mod tests {
             }
             let mut ours = Collected::default();
             block(async {
-                let (reader, source) = (reader(), source(memory));
+                let (reader, source) = (reader(), source(patterned(size, cut)));
                 let outline = outline(&reader, &source).await;
                 assert_eq!(outline.root(), blake3::hash(&data));
                 let mut copies = Copies::new(&reader, vec![source]);
@@ -312,11 +318,8 @@ mod tests {
 
     #[test]
     fn changed_content_is_not_sent() {
-        let before = Memory::patterned(3 << 20, LEAF);
-        let mut after = Memory::patterned(3 << 20, LEAF);
-        let mut data = after.data.to_vec();
-        data[2 << 20] ^= 1;
-        after.data = data.into();
+        let before = patterned(3 << 20, LEAF);
+        let after = damaged(3 << 20, 2 << 20);
         let mut sink = Collected::default();
         let e = block(async {
             let reader = reader();
@@ -354,21 +357,21 @@ mod tests {
     /// one group, and what they get is the same.
     #[tokio::test(start_paused = true)]
     async fn slow_peers_give_their_room_to_others() {
-        let memory = Memory::patterned(5 << 20, 256 << 10);
+        let bytes = patterned(5 << 20, 256 << 10);
         let engine = Engine::new(EngineOptions::default());
         let cx = JobContext::unwatched(CancellationToken::new());
         let house = House::new(haul_core::Budget::new(GROUP));
         let reader = || Reader { engine: engine.clone(), cx: cx.clone(), room: house.room() };
-        let outline = outline(&reader(), &source(memory.clone())).await;
+        let outline = outline(&reader(), &source(bytes.clone())).await;
         let mut expected = Collected::default();
         let one = reader();
-        let mut copies = Copies::new(&one, vec![source(memory.clone())]);
+        let mut copies = Copies::new(&one, vec![source(bytes.clone())]);
         encode(&mut copies, &outline, &ChunkRanges::all(), &mut expected).await.unwrap();
         drop(copies);
         let started = tokio::time::Instant::now();
         let slow = (0..10).map(|_| async {
             let (reader, mut sink) = (reader(), Slow::default());
-            let mut copies = Copies::new(&reader, vec![source(memory.clone())]);
+            let mut copies = Copies::new(&reader, vec![source(bytes.clone())]);
             encode(&mut copies, &outline, &ChunkRanges::all(), &mut sink).await.unwrap();
             assert!(sink.0.0 == expected.0);
         });
@@ -381,18 +384,15 @@ mod tests {
     /// another.
     #[test]
     fn another_copy_takes_over() {
-        let memory = Memory::patterned(3 << 20, LEAF);
-        let mut damaged = memory.clone();
-        let mut data = damaged.data.to_vec();
-        data[2 << 20] ^= 1;
-        damaged.data = data.into();
+        let bytes = patterned(3 << 20, LEAF);
+        let damaged = damaged(3 << 20, 2 << 20);
         let (mut whole, mut pieced) = (Collected::default(), Collected::default());
         block(async {
             let reader = reader();
-            let outline = outline(&reader, &source(memory.clone())).await;
+            let outline = outline(&reader, &source(bytes.clone())).await;
             for (sources, sink) in [
-                (vec![source(memory.clone())], &mut whole),
-                (vec![source(damaged), source(memory)], &mut pieced),
+                (vec![source(bytes.clone())], &mut whole),
+                (vec![source(damaged), source(bytes)], &mut pieced),
             ] {
                 let mut copies = Copies::new(&reader, sources);
                 encode(&mut copies, &outline, &ChunkRanges::all(), sink).await.unwrap();

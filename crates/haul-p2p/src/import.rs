@@ -129,17 +129,19 @@ impl Importer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Memory;
+    use crate::testing::{pattern, patterned};
     use futures::StreamExt as _;
     use futures::future::{BoxFuture, FutureExt as _};
     use haul_core::many::Item;
-    use haul_core::{Body, ByteRange, EngineOptions, Meta, Opened, ReadAt, SourceLimits};
+    use haul_core::{
+        Body, ByteRange, BytesSource, EngineOptions, Meta, Opened, ReadAt, SourceLimits,
+    };
     use std::time::Duration;
     use tokio_util::sync::CancellationToken;
 
     /// A file whose bytes take a second to come, as from a disk that is far away.
     #[derive(Debug, Clone)]
-    struct Slow(Memory);
+    struct Slow(BytesSource);
 
     impl Source for Slow {
         fn location(&self) -> String {
@@ -191,9 +193,9 @@ mod tests {
             whole: Arc::clone(&cx.meter),
         };
         let shelf = Arc::clone(&importer.shelf);
-        let made = |i| Memory::patterned(PIECES * PIECE - i, PIECE);
+        let size = |i| PIECES * PIECE - i;
         let items = (0..files).map(move |i| {
-            let source = Arc::new(Slow(made(i)));
+            let source = Arc::new(Slow(patterned(size(i), PIECE)));
             let what = What::File { source, size: 1, mode: None, modified: None };
             Item::one(1, Ok(Offer { path: RelPath::new(format!("{i}")), what }))
         });
@@ -206,7 +208,7 @@ mod tests {
         assert_eq!(cx.tally.snapshot().copied, files as u64);
         let took = started.elapsed();
         for i in 0..files {
-            let hash = blake3::hash(&made(i).data);
+            let hash = blake3::hash(&pattern(size(i)));
             shelf.find(hash.as_bytes(), Duration::ZERO).await.unwrap();
         }
         took

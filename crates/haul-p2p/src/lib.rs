@@ -24,7 +24,6 @@ mod import;
 mod large;
 mod links;
 mod listing;
-mod memory;
 mod names;
 mod old;
 mod outline;
@@ -36,6 +35,8 @@ mod share;
 mod shelf;
 mod source;
 mod take;
+#[cfg(test)]
+mod testing;
 mod ticket;
 mod visit;
 mod width;

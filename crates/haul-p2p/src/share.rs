@@ -14,7 +14,9 @@ use futures::stream::{Stream, StreamExt as _};
 use haul_core::handle::JobContext;
 use haul_core::many::Item;
 use haul_core::meter::ChunkMeter;
-use haul_core::{Engine, Error, ErrorKind, Event, Link, Op, RelPath, Result, Source, Summary};
+use haul_core::{
+    BytesSource, Engine, Error, ErrorKind, Event, Link, Op, RelPath, Result, Source, Summary,
+};
 use iroh::{Endpoint, SecretKey};
 use iroh_blobs::BlobFormat;
 use iroh_blobs::format::collection::Collection;
@@ -28,7 +30,6 @@ use crate::endpoint::{self, Net, Role};
 use crate::fault::Close;
 use crate::host::Host;
 use crate::import::Importer;
-use crate::memory::Memory;
 use crate::shelf::Stock;
 use crate::ticket::{Secret, ShareTicket, Ticket};
 use crate::wire::{self, Kind};
@@ -421,7 +422,8 @@ impl Share {
         let collection: Collection = named.collect();
         let mut last = [0; 32];
         for blob in collection.to_blobs() {
-            let source: Arc<dyn Source> = Arc::new(Memory::new("the list of files", blob.clone()));
+            let list = BytesSource::new("the list of files", blob.clone());
+            let source: Arc<dyn Source> = Arc::new(list);
             let content = Content::open(&self.engine, &source, &self.cx).await?;
             let outline = content.outline(&ChunkMeter::new(haul_core::Meter::new())).await?;
             last = *outline.root().as_bytes();

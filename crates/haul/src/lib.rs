@@ -25,7 +25,6 @@ mod clients;
 mod compare;
 mod copy;
 mod dedupe;
-mod empty;
 mod files;
 mod identity;
 mod join;

@@ -20,7 +20,7 @@ use crate::copy::through_instead;
 use crate::dedupe::{Content, Dedupe};
 use crate::identity::onto_itself;
 use crate::picks::{Origin, Pick};
-use crate::place::Place;
+use crate::place::{Place, folder_marker};
 use crate::sources::Sources;
 
 /// What all items of a job share.
@@ -197,7 +197,7 @@ impl Mover {
             Place::Store { client, .. } => {
                 let object = to.object(&pick.to)?;
                 let target = S3Target::new(client.clone(), object);
-                let source = Arc::new(crate::empty::Empty);
+                let source = Arc::new(folder_marker());
                 self.engine_run(source, Arc::new(target), Attributes::default(), cx).await
             }
             Place::Disk(..) => Ok(self.placed(pick, 0)),

@@ -7,11 +7,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use haul_core::handle::JobContext;
-use haul_core::{Engine, Error, ErrorKind, Listing, Location, MAX_KEY, Op, RelPath, Result};
+use haul_core::{
+    Attributes, BytesSource, Engine, Error, ErrorKind, Listing, Location, MAX_KEY, Op, RelPath,
+    Result,
+};
 use haul_local::{DestinationRoot, WalkOptions, Walker, name_beneath};
 use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister};
 
 use crate::picks::Origin;
+
+/// What an empty folder is in a store: nothing, of the type that consoles and gateways take for a folder
+/// (as the AWS console writes it).
+pub(crate) fn folder_marker() -> BytesSource {
+    let mut attributes = Attributes::default();
+    attributes.content_type = Some("application/x-directory".to_owned());
+    BytesSource::new("an empty folder", "").with_attributes(attributes)
+}
 
 /// Where a tree is.
 #[derive(Debug, Clone)]

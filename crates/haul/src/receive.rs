@@ -15,7 +15,7 @@ use haul_local::{DestinationRoot, PipeTarget};
 use haul_p2p::{IfExists, Look, ReceiveOptions, Received, ReceivedKind, Receiver, Ticket};
 use haul_s3::S3Target;
 
-use crate::place::Place;
+use crate::place::{Place, folder_marker};
 use crate::{Haul, ReceiveRequest};
 
 impl Haul {
@@ -134,7 +134,7 @@ impl Store {
         path.beneath().map_err(|e| refuse(&e.to_string()))?;
         let source = match what {
             ReceivedKind::File { source, .. } => source,
-            ReceivedKind::Folder => Arc::new(crate::empty::Empty),
+            ReceivedKind::Folder => Arc::new(folder_marker()),
             ReceivedKind::Failed(e) => return Err(e),
             _ => return Err(refuse("it is a symbolic link, and a store has none")),
         };
