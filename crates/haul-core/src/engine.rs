@@ -103,6 +103,14 @@ impl Engine {
         Self { options: Arc::new(options), budget, pool, lanes }
     }
 
+    /// The same settings, buffers and lanes, with a budget of its own: for a job whose caller takes or
+    /// brings the bytes. Its share of a common budget would come back at the caller's pace, who may be
+    /// waiting for another job that waits for that share.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { budget: Budget::new(self.options.memory), ..self.clone() }
+    }
+
     /// The settings.
     pub fn options(&self) -> &EngineOptions {
         &self.options

@@ -422,8 +422,8 @@ impl Share {
         let collection: Collection = named.collect();
         let mut last = [0; 32];
         for blob in collection.to_blobs() {
-            let list = BytesSource::new("the list of files", blob.clone());
-            let source: Arc<dyn Source> = Arc::new(list);
+            let bytes = BytesSource::new("the list of files", blob.clone());
+            let source: Arc<dyn Source> = Arc::new(bytes);
             let content = Content::open(&self.engine, &source, &self.cx).await?;
             let outline = content.outline(&ChunkMeter::new(haul_core::Meter::new())).await?;
             last = *outline.root().as_bytes();

@@ -19,7 +19,8 @@ impl Clients {
     /// The client for these settings.
     pub(crate) async fn get(&self, options: &S3Options) -> Result<S3Client> {
         let slot = self.slot(options);
-        slot.get_or_try_init(|| S3Client::connect(options)).await.cloned()
+        // Boxed: looking for credentials is a large future, and every call would be as large.
+        slot.get_or_try_init(|| Box::pin(S3Client::connect(options))).await.cloned()
     }
 
     fn slot(&self, options: &S3Options) -> Slot {

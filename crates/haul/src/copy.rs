@@ -65,11 +65,20 @@ struct Way {
 impl Haul {
     /// Starts to copy one object. Errors before the start (a bad location, no endpoint) come from
     /// this call, later ones from the handle.
+    ///
+    /// # Errors
+    ///
+    /// From the call: `Invalid` where a location cannot be what it should be (a bucket for an
+    /// object, a destination without a name, source and destination the same). From the handle:
+    /// `NotFound`, `AlreadyExists` where nothing may be replaced, `SourceChanged` and
+    /// `Verification`, after which nothing is at the destination, `NoSpace`, `BrokenPipe`, and what
+    /// [requests and disks](crate#errors) may end with.
     pub async fn copy(&self, mut request: CopyRequest) -> Result<TransferHandle> {
+        let this = self.begin();
         request.to = route::destination(&request.from, request.to)?;
-        let way = self.way(request).await?;
-        let engine = self.engine.clone();
-        Ok(TransferHandle::spawn(&self.cancel, |cx| async move {
+        let way = this.way(request).await?;
+        let engine = this.engine.clone();
+        Ok(TransferHandle::spawn(&this.stop.token(), |cx| async move {
             let Some((client, spec)) = way.within else {
                 return engine.run(way.through, cx).await;
             };
@@ -88,13 +97,7 @@ impl Haul {
             request;
         let mut source = self.source(&from, version_id.clone()).await?;
         let target = self.target(&to, &attributes).await?;
-        // A stream has no name of its own to guess a content type by: the key's has to do.
-        let mut attributes = attributes;
-        if let (Location::Stdio, Location::S3 { key, .. }) = (&from, &to)
-            && attributes.content_type.is_none()
-        {
-            attributes.content_type = haul_local::content_type_of(Path::new(key));
-        }
+        let attributes = if from == Location::Stdio { typed(attributes, &to) } else { attributes };
         let same_store = !self.options.two_endpoints();
         let within = match (&from, &to) {
             (Location::S3 { .. }, Location::S3 { .. }) if same_store => {
@@ -144,7 +147,11 @@ impl Haul {
         if same { Err(onto_itself(Op::Copy, from, thing, &request.attributes)) } else { Ok(()) }
     }
 
-    async fn source(&self, from: &Location, version: Option<String>) -> Result<Arc<dyn Source>> {
+    pub(crate) async fn source(
+        &self,
+        from: &Location,
+        version: Option<String>,
+    ) -> Result<Arc<dyn Source>> {
         if version.is_some() && !matches!(from, Location::S3 { .. }) {
             let what = "only objects have versions";
             return Err(Error::new(ErrorKind::Invalid, Op::Open, from, what));
@@ -161,7 +168,11 @@ impl Haul {
         })
     }
 
-    async fn target(&self, to: &Location, asked: &Attributes) -> Result<Arc<dyn Target>> {
+    pub(crate) async fn target(
+        &self,
+        to: &Location,
+        asked: &Attributes,
+    ) -> Result<Arc<dyn Target>> {
         Ok(match to {
             Location::Local(path) if is_stream(path) => {
                 let path = path.clone();
@@ -207,6 +218,14 @@ pub(crate) fn object_of(location: &Location) -> Result<ObjectId> {
         _ => Err(Error::new(ErrorKind::Invalid, Op::Open, location, "it is no object in a store")
             .with_hint("objects are written s3://BUCKET/KEY")),
     }
+}
+
+/// The attributes of what has no name of its own to guess a content type by: the key's has to do.
+pub(crate) fn typed(mut attributes: Attributes, to: &Location) -> Attributes {
+    if let (None, Location::S3 { key, .. }) = (&attributes.content_type, to) {
+        attributes.content_type = haul_local::content_type_of(Path::new(key));
+    }
+    attributes
 }
 
 /// Devices and FIFOs are written in order and never replaced.

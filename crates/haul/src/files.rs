@@ -148,6 +148,10 @@ impl Sharing {
     }
 
     /// Waits until it is over.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Haul::share`].
     pub async fn ended(mut self) -> Result<Shared> {
         let ended = (&mut self.handle).await;
         let _told = (&mut self.telling).await;
@@ -164,6 +168,10 @@ impl Drop for Sharing {
 impl Haul {
     /// S4.19: shares files and folders, hashing several at once, and gives the ticket as soon as it
     /// is known. `sink` hears of every file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Haul::share`]; `Cancelled` where the share was stopped before there was a ticket.
     pub async fn share_files_parallel(
         &self,
         sink: impl EventSink<ShareEvent>,
@@ -202,6 +210,10 @@ impl Haul {
 
     /// S4.20: downloads what `ticket` names into a folder, several files at once. `sink` hears of
     /// every file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Haul::receive`].
     pub async fn download_files_parallel(
         &self,
         sink: impl EventSink<DownloadEvent>,

@@ -150,7 +150,7 @@ impl Haul {
         let deeper = if from.key.len() > to.key.len() { from } else { to };
         let slash = if deeper.key.ends_with('/') { "" } else { "/" };
         let prefix = format!("{}{slash}", deeper.key);
-        let cx = JobContext::unwatched(self.cancel.child_token());
+        let cx = JobContext::unwatched(self.stop.token());
         let mut seen = Vec::new();
         for client in [self.source_client().await?, self.dest_client().await?] {
             let spec = ListSpec::new(deeper.bucket.clone(), prefix.clone());

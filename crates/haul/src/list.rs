@@ -73,10 +73,17 @@ fn key_part(base: &str) -> &str {
 
 impl Haul {
     /// Starts to list.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` where the location cannot be listed or its pattern is none, `NotFound` where there
+    /// is no such file or folder, and what [requests and disks](crate#errors) may end with. That
+    /// there is nothing below a prefix is told by the first page.
     pub async fn list(&self, request: ListRequest) -> Result<Listed> {
+        let this = self.begin();
         match request.location.clone() {
-            Location::Local(path) => self.list_disk(request, path).await,
-            Location::S3 { bucket, key } => self.list_store(request, bucket, key).await,
+            Location::Local(path) => this.list_disk(request, path).await,
+            Location::S3 { bucket, key } => this.list_store(request, bucket, key).await,
             other => {
                 let what = "it cannot be listed: a folder, a bucket or a prefix is needed";
                 Err(Error::new(ErrorKind::Invalid, Op::List, other, what))
@@ -98,7 +105,7 @@ impl Haul {
             // One level: what is deeper is pruned, and shows as its folder.
             return one_level(path, base).await;
         }
-        let cx = JobContext::unwatched(self.cancel.clone());
+        let cx = JobContext::unwatched(self.stop.token());
         let listing = self.engine.listing(Box::new(Walker::new(path, walk)), &cx);
         Ok(Listed::new(listing, base, request.filter))
     }
@@ -110,7 +117,7 @@ impl Haul {
         key: String,
     ) -> Result<Listed> {
         let client = self.source_client().await?;
-        let cx = JobContext::unwatched(self.cancel.clone());
+        let cx = JobContext::unwatched(self.stop.token());
         // A pattern may have to be looked for deeper than one level.
         let deep = key.find(['*', '?', '[', '{']).is_some_and(|i| key[i..].contains('/'));
         let list = |prefix: &str| {

@@ -31,6 +31,11 @@ pub enum Stat {
 
 impl Haul {
     /// Looks at a file or object.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Invalid` where the location is a bucket, a URL or a stream, and what [requests
+    /// and disks](crate#errors) may end with.
     pub async fn stat(&self, location: &Location, version_id: Option<String>) -> Result<Stat> {
         if let Location::Local(path) = location {
             let (path, place) = (path.clone(), location.to_string());
@@ -52,21 +57,32 @@ impl Haul {
     }
 
     /// Removes one object; `NotFound` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, also where the store does not tell the version that was named; `Invalid` where
+    /// the location is no object, and what [requests and disks](crate#errors) may end with.
     pub async fn remove(&self, location: &Location, version_id: Option<String>) -> Result<()> {
+        let this = self.begin();
         let object = ObjectId { version_id, ..object_of(location)? };
-        let client = self.dest_client().await?;
+        let client = this.dest_client().await?;
         // S3 says nothing when there is no such object; a script that removes the wrong key should
         // hear of it. A store without versions would remove what is there now, whatever version was
         // named.
         if object.version_id.is_none() {
-            self.retried(location, || haul_s3::stat(&client, &object, Op::Remove)).await?;
+            this.retried(location, || haul_s3::stat(&client, &object, Op::Remove)).await?;
         } else {
-            self.retried(location, || haul_s3::prove_version(&client, &object)).await?;
+            this.retried(location, || haul_s3::prove_version(&client, &object)).await?;
         }
-        self.retried(location, || haul_s3::remove(&client, &object)).await
+        this.retried(location, || haul_s3::remove(&client, &object)).await
     }
 
     /// Creates a bucket.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`, whoever it belongs to; `Invalid` where the location is no bucket, and what
+    /// [requests and disks](crate#errors) may end with.
     pub async fn make_bucket(&self, location: &Location) -> Result<()> {
         let bucket = match location {
             Location::S3 { bucket, key } if key.is_empty() => bucket,
@@ -98,7 +114,7 @@ impl Haul {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        let cx = JobContext::unwatched(self.cancel.clone());
+        let cx = JobContext::unwatched(self.stop.token());
         let policy = self.options.engine.retry;
         self.engine.retrying(policy, &cx, &location.to_string(), attempt).await
     }

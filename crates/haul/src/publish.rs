@@ -35,7 +35,15 @@ struct Publisher {
 
 impl Haul {
     /// Starts to publish files.
+    ///
+    /// # Errors
+    ///
+    /// From the call: `Invalid` where the destination is in no store, a source is not on a disk, or
+    /// links cannot live so long. From the handle: `Invalid` where two sources would get one name,
+    /// and what [requests and disks](crate#errors) may end with where that ends the job. What goes
+    /// wrong with one file is an event.
     pub async fn publish(&self, request: PublishRequest) -> Result<TransferHandle<Summary>> {
+        let this = self.begin();
         if !matches!(request.to, Location::S3 { .. }) {
             let what = "links are made to objects: it must be a bucket or a prefix";
             return Err(Error::new(ErrorKind::Invalid, Op::Parse, &request.to, what)
@@ -48,9 +56,9 @@ impl Haul {
             return Err(Error::new(ErrorKind::Invalid, Op::Open, other, what)
                 .with_hint("haul presign makes a link to an object that is there"));
         }
-        let client = self.dest_client().await?;
-        self.refuse_bad_link(&request, &client).await?;
-        let roots = self.roots(&request.select, true).await?;
+        let client = this.dest_client().await?;
+        this.refuse_bad_link(&request, &client).await?;
+        let roots = this.roots(&request.select, true).await?;
         let mut rules = Rules::new(&request.select, false, None);
         rules.flatten = request.flatten;
         let how = How {
@@ -61,18 +69,18 @@ impl Haul {
             multipart_copy_above: haul_s3::COPY_OBJECT_LIMIT,
             dry_run: request.dry_run,
         };
-        let place = self.place(request.to.clone()).await?;
-        let dedupe = self.dedupe(request.dedupe.as_deref(), &place);
+        let place = this.place(request.to.clone()).await?;
+        let dedupe = this.dedupe(request.dedupe.as_deref(), &place);
         let folders = roots.iter().filter_map(|root| root.kind.folder());
-        let shared = self.shared(&rules, place, how, dedupe);
+        let shared = this.shared(&rules, place, how, dedupe);
         let publisher = Publisher {
             mover: Mover(Arc::new(shared.reading(folders, rules.walk.symlinks).await?)),
             client,
             link: request.link,
             url_only: request.url_only,
         };
-        let (engine, jobs) = (self.engine.clone(), self.jobs(request.jobs, false));
-        Ok(TransferHandle::start(&self.cancel, |cx| async move {
+        let (engine, jobs) = (this.engine.clone(), this.jobs(request.jobs, false));
+        Ok(TransferHandle::start(&this.stop.token(), |cx| async move {
             let started = Instant::now();
             refuse_collisions(&engine, &cx, &roots, &rules).await?;
             let (items, jobs) = jobs.settle(tasks(&engine, &cx, roots, rules)).await;

@@ -30,6 +30,10 @@ pub struct Endpoint {
 impl Haul {
     /// The store that objects are written to, as flags, environment and profile make it. No request
     /// is sent.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` where the settings make no endpoint.
     pub async fn endpoint(&self) -> Result<Endpoint> {
         let client = self.dest_client().await?;
         let region = client.region().to_owned();
@@ -43,6 +47,11 @@ impl Haul {
     /// How many seconds the store's clock is ahead of this machine's, by the date of an answer, which
     /// has whole seconds; `None` where the store does not tell. S3 refuses signatures that are more
     /// than 15 minutes off.
+    ///
+    /// # Errors
+    ///
+    /// `Connect`, or `Stalled` where it does not answer in time; `Invalid` where the settings make
+    /// no endpoint.
     pub async fn clock_ahead(&self) -> Result<Option<i64>> {
         let client = self.dest_client().await?;
         let region = client.region();

@@ -20,27 +20,42 @@ use crate::{Haul, ReceiveRequest};
 
 impl Haul {
     /// Looks at what a ticket names, and takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Connect` where the sender cannot be reached, `AccessDenied` where it does not know the
+    /// ticket, `Rejected` where the share is over or takes no more receivers, and what [requests
+    /// and disks](crate#errors) may end with.
     pub async fn look(&self, ticket: Ticket, options: &ReceiveOptions) -> Result<Look> {
-        let cx = JobContext::unwatched(self.cancel.clone());
+        let cx = JobContext::unwatched(self.stop.token());
         let receiver = Receiver::open(self.engine.clone(), cx, ticket, &options.net).await?;
         Ok(receiver.look(options))
     }
 
     /// Starts to receive what a ticket names.
+    ///
+    /// # Errors
+    ///
+    /// From the call: `Invalid` or `Unsupported` where the destination cannot take what is shared.
+    /// From the handle: `Connect` where the sender cannot be reached, `AccessDenied` where it does
+    /// not know the ticket, `Rejected` where the share is over or takes no more receivers, and what
+    /// [requests and disks](crate#errors) may end with where that ends the job. What goes wrong
+    /// with one file is an event.
     pub async fn receive(&self, request: ReceiveRequest) -> Result<TransferHandle<Summary>> {
+        let this = self.begin();
         let ReceiveRequest { ticket, to, options } = request;
-        let (engine, durability) = (self.engine.clone(), self.durability.clone());
+        let (engine, durability) = (this.engine.clone(), this.durability.clone());
         match to {
             Location::Local(folder) => {
                 let root = DestinationRoot::open(folder, true).await?;
-                Ok(TransferHandle::start(&self.cancel, |cx| async move {
+                Ok(TransferHandle::start(&this.stop.token(), |cx| async move {
                     let receiver = Receiver::open(engine, cx, ticket, &options.net).await?;
                     receiver.take(root, durability, &options).await
                 }))
             }
             Location::Stdio => {
                 let target = PipeTarget::stdout()?;
-                Ok(TransferHandle::start(&self.cancel, |cx| async move {
+                Ok(TransferHandle::start(&this.stop.token(), |cx| async move {
                     let open = Receiver::open(engine.clone(), cx.clone(), ticket, &options.net);
                     let receiver = open.await?;
                     let only = match receiver.only(&options).await {
@@ -61,8 +76,8 @@ impl Haul {
                     return Err(Error::new(ErrorKind::Unsupported, Op::Receive, &to, what)
                         .with_hint("--if-exists fail, skip or overwrite"));
                 }
-                let (place, if_exists) = (self.place(to).await?, options.if_exists);
-                Ok(TransferHandle::start(&self.cancel, |cx| async move {
+                let (place, if_exists) = (this.place(to).await?, options.if_exists);
+                Ok(TransferHandle::start(&this.stop.token(), |cx| async move {
                     let open = Receiver::open(engine.clone(), cx, ticket, &options.net);
                     let receiver = open.await?;
                     let store = Arc::new(Store { engine, place, if_exists });

@@ -187,7 +187,7 @@ impl Haul {
     /// Whether a listing shows an object of exactly this name. What cannot be listed says so later.
     async fn lists(&self, bucket: &str, key: &str) -> bool {
         let Ok(client) = self.source_client().await else { return false };
-        let cx = JobContext::unwatched(self.cancel.child_token());
+        let cx = JobContext::unwatched(self.stop.token());
         let lister = Box::new(S3Lister::new(client, ListSpec::new(bucket, key)));
         // In the order of keys, the shortest name that begins so comes first.
         let page = self.engine.listing(lister, &cx).next().await;

@@ -18,6 +18,10 @@ use crate::web;
 /// let into = Location::parse("s3://c/backup/").unwrap();
 /// assert_eq!(destination(&from, into).unwrap().to_string(), "s3://c/backup/file.txt");
 /// ```
+///
+/// # Errors
+///
+/// `Invalid` where the source has no name that the destination could take.
 pub fn destination(from: &Location, to: Location) -> Result<Location> {
     match to {
         Location::Local(path) if is_folder(&path) => {

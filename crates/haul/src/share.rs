@@ -27,12 +27,19 @@ impl Haul {
     /// Starts to share files, objects and URLs, until the share ends by itself or is cancelled.
     /// [`Event::Ticket`] brings the ticket, [`Event::Peer`] tells who comes and goes. Names that
     /// collide are found before anything is offered.
+    ///
+    /// # Errors
+    ///
+    /// From the handle: `Invalid` where two sources would get one name, `NotFound` where nothing
+    /// can be shared, and what [requests and disks](crate#errors) may end with where that ends the
+    /// job. What goes wrong with one file is an event.
     pub async fn share(&self, request: ShareRequest) -> Result<TransferHandle<Shared>> {
-        let (engine, mut options) = (self.engine.clone(), request.options);
+        let this = self.begin();
+        let (engine, mut options) = (this.engine.clone(), request.options);
         if request.select.sources == [Location::Stdio] {
             // Whatever comes, something does: its ticket need not wait for the end of it.
             options.certain = true;
-            return Ok(TransferHandle::start(&self.cancel, |cx| async move {
+            return Ok(TransferHandle::start(&this.stop.token(), |cx| async move {
                 let name = request.stdin_name.unwrap_or_else(|| "stdin".to_owned());
                 let folder = tempfile::Builder::new().prefix("haul-send-").tempdir();
                 let folder = folder.map_err(|e| Error::io(Op::Write, "a temporary folder", e))?;
@@ -40,11 +47,11 @@ impl Haul {
                 haul_p2p::share(engine.clone(), cx.clone(), stream::once(saving), options).await
             }));
         }
-        let roots = self.roots(&request.select, true).await?;
-        let client = if has_objects(&roots) { Some(self.source_client().await?) } else { None };
+        let roots = this.roots(&request.select, true).await?;
+        let client = if has_objects(&roots) { Some(this.source_client().await?) } else { None };
         let rules = Rules::new(&request.select, true, client);
-        let sources = self.sources(&rules);
-        Ok(TransferHandle::start(&self.cancel, |cx| async move {
+        let sources = this.sources(&rules);
+        Ok(TransferHandle::start(&this.stop.token(), |cx| async move {
             refuse_collisions(&engine, &cx, &roots, &rules).await?;
             let offers = offers(picks(&engine, &cx, roots, rules), sources);
             haul_p2p::share(engine, cx, offers, options).await

@@ -35,7 +35,16 @@ pub(crate) enum Task<T> {
 impl Haul {
     /// Starts to copy or move many files. Errors before the start (a destination that makes no
     /// sense) come from this call, those of single items as events, and later ones from the handle.
+    ///
+    /// # Errors
+    ///
+    /// From the call: `Invalid` where the destination makes no sense for these sources, or is
+    /// inside of one; `Unsupported` where a source cannot be removed and was to be moved. From the
+    /// handle: `Invalid` where two sources would get one name, and what [requests and
+    /// disks](crate#errors) may end with where that ends the job. What goes wrong with one file is
+    /// an event.
     pub async fn copy_tree(&self, mut request: TreeRequest) -> Result<TransferHandle<Summary>> {
+        let this = self.begin();
         let url = request.select.sources.iter().find(|s| matches!(s, Location::Http(_)));
         if let (Some(url), true) = (url, request.remove_source) {
             let what = "what is behind a URL cannot be removed";
@@ -47,9 +56,9 @@ impl Haul {
             // What a link leads to is not the source's to remove.
             request.select.symlinks = Symlinks::Keep;
         }
-        let roots = self.roots(&request.select, goes_into(&request)).await?;
+        let roots = this.roots(&request.select, goes_into(&request)).await?;
         let (to, rename) = destination(&request, &roots)?;
-        let sources = Box::pin(self.refuse_overlap(&request, &roots, &to)).await?;
+        let sources = Box::pin(this.refuse_overlap(&request, &roots, &to)).await?;
         let how = How {
             attributes: request.attributes.clone(),
             overwrite: request.overwrite,
@@ -59,17 +68,17 @@ impl Haul {
             dry_run: request.dry_run,
         };
         let disk = matches!(to, Location::Local(_));
-        let client = if has_objects(&roots) { Some(self.source_client().await?) } else { None };
+        let client = if has_objects(&roots) { Some(this.source_client().await?) } else { None };
         let folders = disk || request.select.empty_folders;
         let mut rules = Rules::new(&request.select, folders, client);
         (rules.flatten, rules.rename) = (request.flatten, rename);
-        let place = self.place(to).await?;
-        let dedupe = self.dedupe(request.dedupe.as_deref(), &place);
-        let mut shared = self.shared(&rules, place, how, dedupe);
+        let place = this.place(to).await?;
+        let dedupe = this.dedupe(request.dedupe.as_deref(), &place);
+        let mut shared = this.shared(&rules, place, how, dedupe);
         shared.leaves = moved_folders(&roots, &shared.how);
         shared.sources_inside = sources;
-        let (engine, jobs) = (self.engine.clone(), self.jobs(request.jobs, disk));
-        Ok(TransferHandle::start(&self.cancel, |cx| async move {
+        let (engine, jobs) = (this.engine.clone(), this.jobs(request.jobs, disk));
+        Ok(TransferHandle::start(&this.stop.token(), |cx| async move {
             let started = Instant::now();
             refuse_collisions(&engine, &cx, &roots, &rules).await?;
             let folders = roots.iter().filter_map(|root| root.kind.folder());

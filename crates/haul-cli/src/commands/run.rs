@@ -68,7 +68,7 @@ pub(crate) async fn run(args: RunArgs, session: &Session) -> anyhow::Result<Exit
                 signals::remember(terminated);
                 stop = Box::pin(signals::stop_signal());
                 output::note("haul: interrupted, cleaning up (once more to quit at once)");
-                batch.haul.cancel();
+                batch.haul.close();
             }
             run = runs.next() => match run {
                 Some(Exit::Done) => done += 1,
@@ -76,7 +76,7 @@ pub(crate) async fn run(args: RunArgs, session: &Session) -> anyhow::Result<Exit
                     failed += 1;
                     // What no line can tell any more, the next ones could not either.
                     if exit == Exit::Unread && !batch.unread.replace(true) {
-                        batch.haul.cancel();
+                        batch.haul.close();
                     }
                 }
                 None => break,

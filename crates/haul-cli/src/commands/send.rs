@@ -38,7 +38,7 @@ pub(crate) async fn run(args: SendArgs, session: &Session) -> anyhow::Result<Exi
             result = &mut following => result,
             () = key.revoked() => {
                 output::note("haul: stopping: the ticket was revoked");
-                haul.cancel();
+                haul.close();
                 following.await
             }
         }

@@ -196,7 +196,7 @@ async fn watch<T>(
             terminated = &mut stop => {
                 stop = signal(session);
                 show.interrupted(terminated);
-                haul.cancel();
+                haul.close();
             }
             Some(event) = event, if show.printer.has_room() => show.hear(event),
             ended = &mut job, if result.is_none() => {
@@ -321,7 +321,7 @@ impl<'a> Show<'a> {
     fn print(&mut self, haul: &Haul) {
         self.write();
         if self.printer.is_broken() {
-            haul.cancel();
+            haul.close();
         }
     }
 

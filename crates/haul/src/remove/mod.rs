@@ -152,7 +152,14 @@ impl Remover {
 
 impl Haul {
     /// Starts to remove objects.
+    ///
+    /// # Errors
+    ///
+    /// From the call: `Invalid` where a source is in no store. From the handle: what [requests and
+    /// disks](crate#errors) may end with where that ends the job. What goes wrong with one object
+    /// is an event.
     pub async fn remove_tree(&self, request: RemoveRequest) -> Result<TransferHandle<Summary>> {
+        let this = self.begin();
         for source in &request.select.sources {
             if !matches!(source, Location::S3 { .. }) {
                 let what = "only objects in stores are removed";
@@ -160,15 +167,15 @@ impl Haul {
                     .with_hint("objects are written s3://BUCKET/KEY"));
             }
         }
-        let client = self.dest_client().await?;
-        let roots = self.roots(&request.select, false).await?;
+        let client = this.dest_client().await?;
+        let roots = this.roots(&request.select, false).await?;
         let mut rules = Rules::new(&request.select, true, Some(client.clone()));
         rules.own_marker = true;
         // S3 says nothing when there is no such object; who names one key should hear of it.
         let lone = matches!(&roots[..], [Root { kind: Kind::Objects(all), .. }] if all.len() == 1);
         rules.look = lone;
-        let engine = self.engine.clone();
-        Ok(TransferHandle::start(&self.cancel, |cx| async move {
+        let engine = this.engine.clone();
+        Ok(TransferHandle::start(&this.stop.token(), |cx| async move {
             let started = Instant::now();
             for root in roots {
                 let removal = Removing { engine: &engine, client: &client, request: &request };

@@ -52,16 +52,25 @@ struct PairsInner {
 
 impl Haul {
     /// Starts to make one tree like another.
+    ///
+    /// # Errors
+    ///
+    /// From the call: `Invalid` where one tree is inside of the other, or a side cannot be a tree.
+    /// From the handle: where nothing was removed although it was asked for, `Invalid` if more
+    /// would have had to go than may, or all of it, and `Io` if something failed or could not be
+    /// listed; and what [requests and disks](crate#errors) may end with where that ends the job.
+    /// What goes wrong with one file is an event.
     pub async fn sync(&self, request: SyncRequest) -> Result<TransferHandle<Summary>> {
+        let this = self.begin();
         let to = request.to.clone();
-        if self.relation(&request.from, &to).await? != Relation::Apart {
+        if this.relation(&request.from, &to).await? != Relation::Apart {
             let what = format!("{to} is inside of it, or is it, or the other way round");
             return Err(Error::new(ErrorKind::Invalid, Op::Compare, &request.from, what));
         }
-        let pairs = self.pairs(&request).await?;
-        let jobs = self.jobs(request.jobs, matches!(to, Location::Local(_)));
-        let engine = self.engine.clone();
-        Ok(TransferHandle::start(&self.cancel, |cx| async move {
+        let pairs = this.pairs(&request).await?;
+        let jobs = this.jobs(request.jobs, matches!(to, Location::Local(_)));
+        let engine = this.engine.clone();
+        Ok(TransferHandle::start(&this.stop.token(), |cx| async move {
             let started = Instant::now();
             let plan = Arc::new(Plan::new(request.delete));
             let job = SyncJob { engine, pairs, request, jobs };
@@ -84,12 +93,19 @@ impl Haul {
     }
 
     /// Starts to compare two trees by content. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// From the call: `Invalid` where a side cannot be a tree. From the handle: what [requests and
+    /// disks](crate#errors) may end with where that ends the job. What goes wrong with one file is
+    /// an event.
     pub async fn check(&self, request: SyncRequest) -> Result<TransferHandle<Summary>> {
+        let this = self.begin();
         let request = SyncRequest { dry_run: true, ..request };
-        let pairs = self.pairs(&request).await?;
-        let jobs = self.jobs(request.jobs, false);
-        let engine = self.engine.clone();
-        Ok(TransferHandle::start(&self.cancel, |cx| async move {
+        let pairs = this.pairs(&request).await?;
+        let jobs = this.jobs(request.jobs, false);
+        let engine = this.engine.clone();
+        Ok(TransferHandle::start(&this.stop.token(), |cx| async move {
             let started = Instant::now();
             let one_way = request.one_way;
             let (source, dest) = (Veil::default(), Veil::default());

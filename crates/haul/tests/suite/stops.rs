@@ -4,7 +4,7 @@
 
 use std::io::Read as _;
 
-use haul::{CopyRequest, ErrorKind, Location, PlanPolicy};
+use haul::{CopyRequest, ErrorKind, Location, PlanPolicy, TreeRequest};
 use haul_testkit::{Fault, Op, Rule, StoreRules};
 
 use crate::kit::{self, KIB, Kit, MIB, PART, assert_same, eventually, make_fifo, or_hang, s3};
@@ -89,10 +89,57 @@ async fn a_cancelled_back_off_ends_at_once() {
     kit.assert_nothing_left();
 }
 
+/// A cancellation is about what is under way, by whatever clone it was begun; the next job runs.
 #[tokio::test]
-async fn nothing_starts_after_the_cancel() {
+async fn what_starts_after_the_cancel_runs() {
+    let kit = Kit::new().await;
+    let (object, content) = kit.object("k", LEN);
+    let other = kit.haul.clone();
+    for _ in 0..2 {
+        let rule = kit.fault(Op::GetObject, Fault::Stall);
+        let request = CopyRequest::new(object.clone(), kit.local("f"));
+        let job = Box::pin(other.copy(request)).await.unwrap();
+        or_hang("the request", rule.wait_hits(1)).await;
+        kit.haul.cancel();
+        let e = or_hang("the end", job).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Cancelled, "{e}");
+        kit.assert_nothing_left();
+        kit.copy(&object, &kit.local("f")).await.unwrap();
+        assert_same(&std::fs::read(kit.path("f")).unwrap(), &content);
+        std::fs::remove_file(kit.path("f")).unwrap();
+    }
+}
+
+/// A call takes several steps before its job begins: a cancellation in between means the job, too.
+#[tokio::test]
+async fn a_call_that_was_under_way_starts_no_job() {
+    let kit = Kit::new().await;
+    kit.object("folder/k", LEN);
+    let rule = kit.fault(Op::HeadObject, Fault::Stall);
+    let mut request = TreeRequest::new(vec![s3("folder")], kit.local("into"));
+    request.select.recursive = true;
+    let calling = async {
+        match Box::pin(kit.haul.copy_tree(request)).await {
+            Ok(job) => job.await.map(drop),
+            Err(e) => Err(e),
+        }
+    };
+    let cancelling = async {
+        or_hang("the look", rule.wait_hits(1)).await;
+        kit.haul.cancel();
+    };
+    let (called, ()) = futures::join!(or_hang("the end", calling), cancelling);
+    let e = called.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Cancelled, "{e}");
+    assert_eq!(kit.count(Op::GetObject), 0);
+    kit.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn nothing_starts_after_the_close() {
     let kit = Kit::new().await;
     let (object, _) = kit.object("k", LEN);
+    kit.haul.close();
     kit.haul.cancel();
     let e = kit.copy(&object, &kit.local("f")).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Cancelled, "{e}");
