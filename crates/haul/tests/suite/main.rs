@@ -12,6 +12,7 @@ mod calls_copy;
 mod check;
 mod conformance;
 mod dedupe;
+mod examples;
 mod faults_commit;
 mod faults_copy;
 mod faults_down;
