@@ -92,6 +92,15 @@ impl Fetcher {
         self.0.limits.cheap_reread
     }
 
+    /// Compares the sums of `range` with what the source says it holds, if that is all of it.
+    pub(crate) fn prove_whole(&self, range: ByteRange, sums: &Sums) -> Result<()> {
+        let meta = self.0.source.meta();
+        if range == ByteRange::new(0, meta.size) {
+            compare(meta, sums)?;
+        }
+        Ok(())
+    }
+
     /// A reader of `range`. Nothing happens until it is polled.
     pub fn open(&self, range: ByteRange) -> FetchReader {
         FetchReader {

@@ -169,6 +169,10 @@ impl Sink {
                 ));
             }
         };
+        if let (Some(fetcher), Some(sums)) = (&sink.fetcher, payload.sums_ahead()) {
+            // Putting all of it is the commit as well, with some targets: compared before they have it.
+            fetcher.prove_whole(chunk.range, sums)?;
+        }
         if let Some(turns) = &sink.turns {
             turns.turn(chunk.index).await;
         }

@@ -5,10 +5,10 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use haul::ErrorKind;
+use haul::{CopyRequest, ErrorKind, Haul};
 use haul_testkit::{Fault, Op, Rule, StoreRules};
 
-use crate::kit::{Kit, MIB, PART, assert_same, pattern, s3, set_concurrency};
+use crate::kit::{BUCKET, Kit, MIB, PART, assert_same, options, pattern, s3, set_concurrency};
 
 /// Four parts.
 const LEN: u64 = 4 * PART;
@@ -106,5 +106,26 @@ async fn a_local_copy_is_right() {
         kit.copy(&file, &kit.local("g")).await.unwrap();
         assert_same(&std::fs::read(kit.path("g")).unwrap(), &content);
         kit.assert_nothing_left();
+    }
+}
+
+/// M.11: what takes one request is there with it: damaged bytes are found before another store has them.
+#[tokio::test]
+async fn damaged_bytes_do_not_reach_another_store() {
+    let (kit, other) = (Kit::new().await, Kit::new().await);
+    let mut options = options(&kit.server);
+    options.dest.endpoint_url = Some(other.server.endpoint_url());
+    let haul = Haul::new(options);
+    for len in [100, PART] {
+        kit.object("k", len);
+        let damage = Rule::on(Op::GetObject).always().then(Fault::FlipBit(7));
+        kit.server.faults().add(damage);
+        let copying = Box::pin(haul.copy(CopyRequest::new(s3("k"), s3("copy")))).await;
+        let e = copying.unwrap().await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Verification, "{len}: {e}");
+        assert!(other.keys().is_empty(), "{len}: {:?}", other.keys());
+        kit.server.faults().clear();
+        Box::pin(haul.copy(CopyRequest::new(s3("k"), s3("copy")))).await.unwrap().await.unwrap();
+        other.server.store().remove(BUCKET, "copy");
     }
 }
