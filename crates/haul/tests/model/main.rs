@@ -137,6 +137,10 @@ async fn in_trouble(
         if happened && !forecast.tangled {
             return trouble::judge(command, forecast, (before, &after), &said, edit);
         }
+        if edit.is_some() {
+            // One thing under two names, and another content under one of them: nothing is forecast.
+            return Ok(());
+        }
         judge::judge(command, forecast, (before, &after), &said)
     };
     let verdict = verdict();
