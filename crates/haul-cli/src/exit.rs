@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue};
 use haul::ErrorKind;
 
 use crate::config::{SETTINGS, variable};
-use crate::output;
+use crate::{hints, output};
 
 /// How a run ended, as documented in `haul --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(crate) fn code(kind: ErrorKind) -> Exit {
 /// One line about an error of the library, with the way out.
 pub(crate) fn line(error: &haul::Error) -> String {
     match error.hint() {
-        Some(hint) => format!("{error} ({hint})"),
+        Some(hint) => format!("{error} ({})", hints::words(hint)),
         None => format!("{error}"),
     }
 }

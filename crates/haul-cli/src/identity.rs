@@ -6,7 +6,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use haul::{Error, ErrorKind, Op, Result};
+use haul::{Error, ErrorKind, Hint, Op, Result};
 
 use crate::config;
 
@@ -39,13 +39,13 @@ fn read(path: &Path) -> Result<Identity> {
     if mode & 0o077 != 0 {
         let what = format!("it is a secret, and others may read it (mode {mode:o})");
         return Err(Error::new(ErrorKind::Invalid, Op::Open, path.display(), what)
-            .with_hint(format!("chmod 600 {}", path.display())));
+            .with_hint(Hint::own(format!("chmod 600 {}", path.display()))));
     }
     let text = std::io::read_to_string(std::io::Read::take(file, 1 << 10)).map_err(failed)?;
     parse(text.trim()).ok_or_else(|| {
         let what = "it is no identity: 64 hexadecimal digits";
         Error::new(ErrorKind::Invalid, Op::Parse, path.display(), what)
-            .with_hint("--identity names another; one that is missing is made")
+            .with_hint(Hint::own("--identity names another; one that is missing is made"))
     })
 }
 
@@ -97,7 +97,10 @@ mod tests {
         assert_eq!(folder.path().join("new").read_dir().unwrap().count(), 1);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let e = load(&path).unwrap_err();
-        assert!(e.kind() == ErrorKind::Invalid && e.hint().unwrap().contains("chmod 600"), "{e}");
+        assert!(
+            e.kind() == ErrorKind::Invalid && e.hint().unwrap().to_string().contains("chmod 600"),
+            "{e}"
+        );
     }
 
     #[test]

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use crate::args::Common;
 use crate::exit::{self, Exit};
-use crate::output;
 use crate::render::{self, Listener, Say};
 use crate::session::Session;
 use crate::size::{grouped, human, human_rate};
+use crate::{hints, output};
 
 /// What is done to many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,7 +230,7 @@ impl Results {
             Outcome::Failed(e) => {
                 line["error"] = json!({
                     "kind": snake(&format!("{:?}", e.kind())), "message": e.to_string(),
-                    "hint": e.hint(),
+                    "hint": e.hint().map(hints::words),
                 });
             }
             _ => {}

@@ -5,7 +5,7 @@
 
 use anyhow::Context as _;
 use haul::{
-    Attributes, Filter, FilterRule, Jobs, Location, Net, Options, PlanPolicy, RetryPolicy,
+    Attributes, Filter, FilterRule, Hint, Jobs, Location, Net, Options, PlanPolicy, RetryPolicy,
     S3Options, Throttle, Ticket,
 };
 
@@ -25,11 +25,15 @@ pub(crate) fn location(text: &std::ffi::OsStr) -> anyhow::Result<Location> {
         // Not repeated: it is a secret.
         let what = "a ticket is no file or folder";
         let e = haul::Error::new(haul::ErrorKind::Invalid, haul::Op::Open, "the ticket", what);
-        return Err(e.with_hint("haul receive TICKET takes what it names").into());
+        return Err(e.with_hint(Hint::own("haul receive TICKET takes what it names")).into());
     }
     Location::parse(text).map_err(|e| {
-        let place = text.to_string_lossy();
-        haul::Error::new(haul::ErrorKind::Invalid, haul::Op::Parse, place, e).into()
+        let (place, hint) = (text.to_string_lossy(), e.hint());
+        let e = haul::Error::new(haul::ErrorKind::Invalid, haul::Op::Parse, place, e);
+        match hint {
+            Some(hint) => e.with_hint(hint).into(),
+            None => e.into(),
+        }
     })
 }
 

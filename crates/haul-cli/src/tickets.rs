@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use haul::{Error, ErrorKind, Location, Op, Result, ShareKey};
+use haul::{Error, ErrorKind, Hint, Location, Op, Result, ShareKey};
 
 use crate::args::SendArgs;
 use crate::config::{self, ProfileRef};
@@ -227,7 +227,7 @@ fn read(path: &Path) -> Result<Record> {
         Ok(text) => Record::parse(&text).ok_or_else(|| {
             let what = "it does not say which tickets are over";
             Error::new(ErrorKind::Invalid, Op::Parse, path.display(), what)
-                .with_hint("haul send --revoke writes it anew")
+                .with_hint(Hint::own("haul send --revoke writes it anew"))
         }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Record::default()),
         Err(e) => Err(Error::io(Op::Open, path.display(), e)),

@@ -1,13 +1,14 @@
 //! The one error type of the library crates.
 //!
 //! Owns what went wrong ([`ErrorKind`]), what was being done ([`Op`]), where (a redacted location),
-//! whether trying again can help ([`Retry`]) and the way out (a hint). `Display` is one line and
+//! whether trying again can help ([`Retry`]) and the way out ([`Hint`]). `Display` is one line and
 //! never includes the source: walk [`std::error::Error::source`] for the chain. It must never hold
 //! a secret.
 
 use std::fmt;
 use std::time::Duration;
 
+use crate::hint::Hint;
 use crate::redact;
 
 /// Result with haul's [`Error`].
@@ -17,7 +18,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The request itself makes no sense: bad flag, bad size, a folder where a file is needed.
+    /// The request itself makes no sense: bad option, bad size, a folder where a file is needed.
     Invalid,
     /// The object, file or bucket does not exist.
     NotFound,
@@ -156,7 +157,7 @@ struct Inner {
     location: String,
     detail: String,
     retry: Retry,
-    hint: Option<String>,
+    hint: Option<Hint>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -225,10 +226,10 @@ impl Error {
         self
     }
 
-    /// Adds the way out, shown to the user after the message.
+    /// Adds the way out.
     #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(redact::for_display(&hint.into()));
+    pub fn with_hint(mut self, hint: Hint) -> Self {
+        self.0.hint = Some(hint);
         self
     }
 
@@ -279,8 +280,8 @@ impl Error {
     }
 
     /// The way out, if one is known.
-    pub fn hint(&self) -> Option<&str> {
-        self.0.hint.as_deref()
+    pub fn hint(&self) -> Option<&Hint> {
+        self.0.hint.as_ref()
     }
 }
 

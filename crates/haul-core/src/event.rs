@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::foreign::Foreign;
+use crate::hint::Hint;
 use crate::meter::Meter;
 use crate::outcome::{Link, Settled, Summary};
 use crate::report::Report;
@@ -45,6 +46,8 @@ pub enum Event {
     Note {
         /// One line, which may hold names.
         text: Foreign,
+        /// What can be done about it, if anything.
+        hint: Option<Hint>,
     },
     /// Guaranteed, last, for a job of one item, unless it failed: it is complete, verified as the
     /// report says.
@@ -67,6 +70,13 @@ pub enum Event {
         /// What happened.
         event: PeerEvent,
     },
+}
+
+impl Event {
+    /// A [`Note`](Self::Note) about which nothing has to be done.
+    pub fn note(text: impl Into<Foreign>) -> Self {
+        Self::Note { text: text.into(), hint: None }
+    }
 }
 
 /// Something about a peer of a job that shares or receives.

@@ -196,7 +196,7 @@ mod tests {
     #[tokio::test]
     async fn taken_events_are_not_dropped() {
         let mut handle = TransferHandle::start(&CancellationToken::new(), |cx| async move {
-            cx.events.send(Event::Note { text: "hello".into() });
+            cx.events.send(Event::note("hello"));
             Ok(())
         });
         let mut events = handle.take_events().unwrap();

@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::foreign::Foreign;
+use crate::hint::Hint;
 use crate::redact;
 
 /// A place that bytes come from or go to.
@@ -71,14 +72,22 @@ pub enum ParseLocationError {
     #[error("{0} is no URL of a server (https://HOST/PATH)")]
     BadUrl(String),
     /// Another scheme.
-    #[error(
-        "{0}:// is not a scheme haul knows (s3://, https://, a path, or - ; a local name: ./{0}:...)"
-    )]
+    #[error("{0}:// is not a scheme haul knows")]
     UnknownScheme(String),
 }
 
+impl ParseLocationError {
+    /// The way out, if one is known that the message does not tell.
+    pub fn hint(&self) -> Option<Hint> {
+        match self {
+            Self::UnknownScheme(scheme) => Some(Hint::KnownSchemes(scheme.as_str().into())),
+            _ => None,
+        }
+    }
+}
+
 impl Location {
-    /// Understands one argument.
+    /// Understands one text.
     ///
     /// ```
     /// use haul_core::Location;

@@ -20,6 +20,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::event::Event;
 use crate::handle::JobContext;
+use crate::hint::Hint;
 use crate::outcome::{Outcome, Settled};
 use crate::workers::{self, Crew, Queue};
 
@@ -252,7 +253,7 @@ impl Unreachable {
                 }
                 let what = format!("{failed} items in a row found no connection: giving up");
                 Err(Error::new(ErrorKind::Connect, Op::Open, "the store", what)
-                    .with_hint(e.hint().unwrap_or("is the endpoint right, and does it run?")))
+                    .with_hint(e.hint().cloned().unwrap_or(Hint::CheckServer)))
             }
             _ => {
                 self.in_a_row.store(0, Ordering::Relaxed);

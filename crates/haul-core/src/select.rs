@@ -27,7 +27,7 @@ fn glob(pattern: &str, slashes: bool) -> Result<GlobMatcher, PatternError> {
     Ok(glob.compile_matcher())
 }
 
-/// One `--include` or `--exclude`.
+/// One rule: what it matches is included, or excluded.
 #[derive(Debug, Clone)]
 pub struct FilterRule {
     include: bool,

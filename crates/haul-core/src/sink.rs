@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Op, Result, Retry};
 use crate::fetch::Fetcher;
 use crate::gate;
 use crate::handle::JobContext;
+use crate::hint::Hint;
 use crate::ledger::{Landed, Ledger};
 use crate::limits::{Order, TargetLimits};
 use crate::meter::ChunkMeter;
@@ -221,6 +222,5 @@ fn final_of(e: Error) -> Error {
     if e.retry() == Retry::Never {
         return e;
     }
-    let hint = "what comes as a stream can be sent only once: go by way of a file";
-    e.with_retry(Retry::Never).with_hint(hint)
+    e.with_retry(Retry::Never).with_hint(Hint::SendFile)
 }

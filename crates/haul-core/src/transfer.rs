@@ -15,6 +15,7 @@ use crate::engine::{Engine, Leftover};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::fetch::{FetchRules, Fetcher, compare};
 use crate::handle::{JobContext, TransferHandle};
+use crate::hint::Hint;
 use crate::lanes;
 use crate::ledger::Landed;
 use crate::limits::{Order, SourceLimits, TargetLimits};
@@ -326,10 +327,8 @@ impl Run {
         // A part of a stream is in memory. Two of them fit the budget, one read while one is sent;
         // late in a very long stream they are larger and go one by one.
         let cap = (self.engine.options().memory / 2).max(STREAM_PART);
-        StreamPlan::new(&self.target_limits, self.policy(), size, cap).map_err(|e| {
-            self.unplannable(&e)
-                .with_hint("allow for larger parts with --memory (twice the part size)")
-        })
+        StreamPlan::new(&self.target_limits, self.policy(), size, cap)
+            .map_err(|e| self.unplannable(&e).with_hint(Hint::AllowMoreMemory))
     }
 
     fn plan(&self, size: u64) -> Result<ChunkPlan> {
@@ -338,7 +337,7 @@ impl Run {
         if ordered == Order::Sequential && options.part.part_size > most && size > most {
             let what = "chunks that wait for their turn are in memory, and this part size is more";
             return Err(Error::new(ErrorKind::Invalid, Op::Begin, &self.from, what)
-                .with_hint("a smaller --part-size, or a larger --memory"));
+                .with_hint(Hint::SmallerParts));
         }
         self.cx.meter.set_total(size);
         plan::plan(size, &self.target_limits, self.policy()).map_err(|e| self.unplannable(&e))
@@ -475,7 +474,5 @@ impl Run {
 
 fn too_long(from: &str, capacity: u64) -> Error {
     let detail = format!("the stream goes on after {capacity} bytes, all that its parts can hold");
-    Error::new(ErrorKind::Invalid, Op::Read, from, detail).with_hint(
-        "say how long it is with --expected-size, and allow for large parts with --memory",
-    )
+    Error::new(ErrorKind::Invalid, Op::Read, from, detail).with_hint(Hint::TellLengthForParts)
 }

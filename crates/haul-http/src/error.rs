@@ -7,7 +7,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use haul_core::{Error, ErrorKind, Op, Retry};
+use haul_core::{Error, ErrorKind, Hint, Op, Retry};
 use haul_net::{Incoming, drain};
 use http::header::{DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
@@ -66,13 +66,12 @@ impl Refusal<'_> {
             }
             401 | 403 => self.denied(op, address),
             407 => make(ErrorKind::AccessDenied, "the proxy wants a user and a password")
-                .with_hint("they go into HTTPS_PROXY, before the host: USER:PASSWORD@HOST"),
+                .with_hint(Hint::ProxyCredentials),
             400 if matches!(self.code, Some("ExpiredToken" | "InvalidToken")) => {
                 self.denied(op, address)
             }
             408 => make(ErrorKind::Stalled, &self.words()).with_retry(Retry::Backoff),
-            409 if writing => make(ErrorKind::Rejected, &self.words())
-                .with_hint("does the folder that it goes into exist?"),
+            409 if writing => make(ErrorKind::Rejected, &self.words()).with_hint(Hint::CheckFolder),
             412 if writing => make(ErrorKind::AlreadyExists, "it exists already"),
             412 => make(ErrorKind::SourceChanged, "it was replaced while it was being read"),
             416 => make(ErrorKind::SourceChanged, "it became shorter while it was being read"),
@@ -90,19 +89,13 @@ impl Refusal<'_> {
     fn denied(&self, op: Op, address: &Address) -> Error {
         let denied = Error::new(ErrorKind::AccessDenied, op, address.shown(), self.words());
         if op == Op::Write && address.signs("content-type") {
-            return denied.with_hint(
-                "the link is for one content type: give it with --content-type; or has it expired?",
-            );
+            return denied.with_hint(Hint::GiveContentType);
         }
         if address.signed() != Signed::No {
-            let hint = "a signed link works for a while, for one method and one set of headers: \
-                        has it expired?";
-            return denied.with_hint(hint);
+            return denied.with_hint(Hint::CheckLink);
         }
         if address.authorization.is_none() && self.status == StatusCode::UNAUTHORIZED {
-            return denied.with_hint(
-                "a user and a password go into the URL, before the host: USER:PASSWORD@HOST",
-            );
+            return denied.with_hint(Hint::UrlCredentials);
         }
         denied
     }
@@ -134,11 +127,7 @@ fn redirected(op: Op, address: &Address, status: StatusCode, headers: &HeaderMap
     let to = next.map_or("nowhere".to_owned(), |next| next.origin());
     let what = format!("it redirects to {to} ({})", status.as_u16());
     let error = Error::new(ErrorKind::Rejected, op, address.shown(), what);
-    if op == Op::Write {
-        error.with_hint("uploads follow no redirects: give the final URL")
-    } else {
-        error
-    }
+    if op == Op::Write { error.with_hint(Hint::GiveFinalUrl) } else { error }
 }
 
 /// An answer that makes no sense, for now.
@@ -150,9 +139,7 @@ pub(crate) fn nonsense(op: Op, address: &Address, what: impl std::fmt::Display) 
 pub(crate) fn broken(op: Op, address: &Address, e: impl StdError + Send + Sync + 'static) -> Error {
     let understood = haul_net::undelivered(op, &address.shown(), &e);
     let understood = match (understood.kind(), understood.hint()) {
-        (ErrorKind::Connect, None) => {
-            understood.with_hint("is the host right, and does the server run?")
-        }
+        (ErrorKind::Connect, None) => understood.with_hint(Hint::CheckServer),
         _ => understood,
     };
     understood.with_source(e)
@@ -221,12 +208,13 @@ mod tests {
                 &HeaderMap::new(),
             );
             assert_eq!(e.kind(), ErrorKind::AccessDenied);
-            e.hint().unwrap_or_default().to_owned()
+            e.hint().cloned()
         };
-        assert!(denied("https://h/k?X-Amz-Expires=1&X-Amz-Signature=s", 403).contains("expired"));
-        assert!(denied("https://h/k", 401).contains("USER:PASSWORD"));
-        assert_eq!(denied("https://me:pw@h/k", 401), "");
-        assert_eq!(denied("https://h/k", 403), "");
+        let signed = "https://h/k?X-Amz-Expires=1&X-Amz-Signature=s";
+        assert_eq!(denied(signed, 403), Some(Hint::CheckLink));
+        assert_eq!(denied("https://h/k", 401), Some(Hint::UrlCredentials));
+        assert_eq!(denied("https://me:pw@h/k", 401), None);
+        assert_eq!(denied("https://h/k", 403), None);
     }
 
     #[test]

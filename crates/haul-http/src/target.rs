@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use haul_core::{
-    Attributes, ChunkSpec, Committed, Error, ErrorKind, Op, Order, Payload, Receipt, Result, Sums,
-    Target, TargetLimits, Upload, UploadSpec, Verified,
+    Attributes, ChunkSpec, Committed, Error, ErrorKind, Hint, Op, Order, Payload, Receipt, Result,
+    Sums, Target, TargetLimits, Upload, UploadSpec, Verified,
 };
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
@@ -82,7 +82,7 @@ impl HttpTarget {
         if spec.plan.as_ref().is_none_or(|plan| plan.chunks() != 1) {
             let what = "an upload by HTTP begins with its length, and this stream does not tell it";
             return Err(Error::new(ErrorKind::Unsupported, Op::Begin, self.location(), what)
-                .with_hint("say how long it is with --expected-size, or go by way of a file"));
+                .with_hint(Hint::TellLength));
         }
         let put = Put {
             client: self.client.clone(),
@@ -156,8 +156,7 @@ impl Put {
         if !answer.status().is_success() {
             let refused = refusal(Op::Write, &self.address, answer).await;
             if again && refused.kind() == ErrorKind::AlreadyExists {
-                let hint = "an earlier try may have stored it and its answer was lost: look at it";
-                return Err(refused.with_hint(hint));
+                return Err(refused.with_hint(Hint::LookAtIt));
             }
             return Err(refused);
         }

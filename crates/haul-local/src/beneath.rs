@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use haul_core::{Error, ErrorKind, Op, RelPath, Result};
+use haul_core::{Error, ErrorKind, Hint, Op, RelPath, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -19,7 +19,7 @@ const FOLDER: OFlags =
 pub(crate) fn checked<'a>(path: &'a RelPath, op: Op, location: &str) -> Result<&'a Path> {
     path.beneath().map_err(|why| {
         Error::new(ErrorKind::Invalid, op, location, format!("no file can be called that: {why}"))
-            .with_hint("copy it by itself, under another name")
+            .with_hint(Hint::CopyRenamed)
     })
 }
 
@@ -70,8 +70,8 @@ pub(crate) fn blame(root: &OwnedFd, top: &Path, path: &Path, fault: Fault<'_>) -
             FileType::Directory => folder = open_child(&parent, name),
             FileType::Symlink => {
                 let what = format!("a symbolic link is in the way: {}", way.display());
-                let hint = "remove the link, or name the folder that it leads to as destination";
-                return Error::new(ErrorKind::Invalid, op, location, what).with_hint(hint);
+                return Error::new(ErrorKind::Invalid, op, location, what)
+                    .with_hint(Hint::NameLinkedFolder);
             }
             _ => {
                 let what = format!("{} is a file, and a folder is needed there", way.display());

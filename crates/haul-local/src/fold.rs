@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use haul_core::{Error, ErrorKind, Op};
+use haul_core::{Error, ErrorKind, Hint, Op};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
@@ -56,8 +56,7 @@ impl Refused {
             Self::Folded => {
                 let what = "this folder does not tell its name from that of another file that was \
                             just put there";
-                Error::new(ErrorKind::Invalid, op, location, what)
-                    .with_hint("names that differ in capitals only need different folders there")
+                Error::new(ErrorKind::Invalid, op, location, what).with_hint(Hint::SeparateFolders)
             }
         }
     }

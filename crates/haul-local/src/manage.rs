@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use haul_core::{Error, ErrorKind, Op, RelPath, Result};
+use haul_core::{Error, ErrorKind, Hint, Op, RelPath, Result};
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
@@ -114,12 +114,12 @@ impl DestinationRoot {
                 };
                 if changed {
                     let what = "it is not what was listed any more: it stays";
-                    return stays(what, "run the command again");
+                    return stays(what, Hint::TryAgain);
                 }
                 if root.named.gave_otherwise(Naming { folder: &folder, parent, name }) {
                     let what = "this folder takes its name for that of a file that was just put \
                                 there: it stays";
-                    return stays(what, "give it the same capitals on both sides");
+                    return stays(what, Hint::SameCapitals);
                 }
             }
             rustix::fs::unlinkat(&*folder, name, AtFlags::empty()).map_err(|e| {

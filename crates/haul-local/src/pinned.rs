@@ -7,7 +7,7 @@ use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
-use haul_core::{Error, ErrorKind, FileStamp, Op, Result};
+use haul_core::{Error, ErrorKind, FileStamp, Hint, Op, Result};
 use rustix::fs::{FileType, RawMode};
 
 use crate::spot::Place;
@@ -61,11 +61,8 @@ pub(crate) fn recheck(stamp: &FileStamp, file: &File, place: &Place) -> Result<(
 pub(crate) fn changed(location: &str, how: &str) -> Error {
     let detail = format!("it {how} while it was being read");
     Error::new(ErrorKind::SourceChanged, Op::Read, location, detail)
-        .with_hint("run the command again once nothing writes to it")
+        .with_hint(Hint::TryAgainUnwritten)
 }
-
-/// The way out for what can only be read as a stream.
-const PIPE_IT: &str = "a stream can be piped in: haul cp - DEST < SOURCE";
 
 /// Opens a regular file that says how long it is. Blocking.
 pub(crate) fn open(place: &Place) -> Result<(File, Metadata)> {
@@ -79,7 +76,9 @@ pub(crate) fn open(place: &Place) -> Result<(File, Metadata)> {
     // Files of /proc and the like claim to be empty and are not.
     if metadata.len() == 0 && file.read_at(&mut [0], 0).map_err(io)? > 0 {
         let what = "it does not say how long it is";
-        return Err(Error::new(ErrorKind::Invalid, Op::Open, &location, what).with_hint(PIPE_IT));
+        return Err(
+            Error::new(ErrorKind::Invalid, Op::Open, &location, what).with_hint(Hint::PipeIn)
+        );
     }
     Ok((file, metadata))
 }
@@ -87,10 +86,10 @@ pub(crate) fn open(place: &Place) -> Result<(File, Metadata)> {
 fn refuse_special(mode: RawMode, location: &str) -> Result<()> {
     let (what, hint) = match FileType::from_raw_mode(mode) {
         FileType::RegularFile => return Ok(()),
-        FileType::Directory => ("a folder, and a single file is needed", "name a file"),
+        FileType::Directory => ("a folder, and a single file is needed", Hint::NameFile),
         // Only beneath a root, where none is followed.
-        FileType::Symlink => ("a symbolic link", "name the file that it leads to"),
-        _ => ("no regular file", PIPE_IT),
+        FileType::Symlink => ("a symbolic link", Hint::NameLinkedFile),
+        _ => ("no regular file", Hint::PipeIn),
     };
     Err(Error::new(ErrorKind::Invalid, Op::Open, location, format!("it is {what}")).with_hint(hint))
 }

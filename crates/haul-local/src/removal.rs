@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use haul_core::{Error, ErrorKind, FileStamp, Op, Proof, RelPath, Result};
+use haul_core::{Error, ErrorKind, FileStamp, Hint, Op, Proof, RelPath, Result};
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
@@ -129,7 +129,7 @@ fn finish(
     match put(folder, aside, name) {
         Ok(()) => Err(why),
         // Somebody has made another file of that name meanwhile: both stay.
-        Err(_) => Err(why.with_hint(format!("it is called {shown} now, in the same folder"))),
+        Err(_) => Err(why.with_hint(Hint::NowCalled((*shown).into()))),
     }
 }
 
@@ -190,7 +190,7 @@ fn stamp(stat: &Stat) -> FileStamp {
 fn changed(location: &str) -> Error {
     let what = "it changed after it was copied: the source stays";
     Error::new(ErrorKind::SourceChanged, Op::Move, location, what)
-        .with_hint("run the command again once nothing writes to it")
+        .with_hint(Hint::TryAgainUnwritten)
 }
 
 #[cfg(test)]
@@ -283,7 +283,7 @@ mod tests {
         std::fs::rename(&kept, &aside).unwrap();
         std::fs::write(&kept, "a third").unwrap();
         let e = finish(&folder, (".aside".as_ref(), "kept".as_ref()), &proof, "kept").unwrap_err();
-        assert!(e.hint().unwrap().contains(".aside"), "{e}");
+        assert_eq!(e.hint(), Some(&Hint::NowCalled(".aside".into())), "{e}");
         assert_eq!(std::fs::read(&aside).unwrap(), b"new content");
         assert_eq!(std::fs::read(&kept).unwrap(), b"a third");
     }

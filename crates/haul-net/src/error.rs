@@ -6,7 +6,7 @@
 use std::error::Error as StdError;
 
 use haul_core::error::{causes, root_cause};
-use haul_core::{Error, ErrorKind, Op, Retry};
+use haul_core::{Error, ErrorKind, Hint, Op, Retry};
 use hyper_util::client::legacy;
 
 use crate::connect::{TooSlow, UnknownProxy};
@@ -44,7 +44,7 @@ pub fn undelivered(op: Op, location: &str, e: &(dyn StdError + 'static)) -> Erro
     let find = |what: &str| causes(e).any(|c| c.to_string().contains(what));
     for cause in causes(e) {
         if let Some(SendError::NothingToTrust(why)) = cause.downcast_ref() {
-            return make(ErrorKind::Connect, why).with_hint(CERTIFICATES);
+            return make(ErrorKind::Connect, why).with_hint(Hint::TrustCertificate);
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return no_tls(op, location, tls);
@@ -59,20 +59,18 @@ pub fn undelivered(op: Op, location: &str, e: &(dyn StdError + 'static)) -> Erro
     }
     if find("proxy authorization required") {
         return make(ErrorKind::AccessDenied, "the proxy wants a user and a password")
-            .with_hint("they go into HTTPS_PROXY, before the host: USER:PASSWORD@HOST");
+            .with_hint(Hint::ProxyCredentials);
     }
     if causes(e).any(<dyn StdError>::is::<UnknownProxy>) {
-        return make(ErrorKind::Unsupported, &root_cause(e)).with_hint("HTTPS_PROXY, NO_PROXY");
+        return make(ErrorKind::Unsupported, &root_cause(e)).with_hint(Hint::ChooseProxy);
     }
     let no_connection = |detail: &str| make(ErrorKind::Connect, detail).with_retry(Retry::Backoff);
     if find("tunnel error") {
         let detail = format!("the proxy does not connect us: {}", root_cause(e));
-        return no_connection(&detail).with_hint("HTTPS_PROXY names the proxy");
+        return no_connection(&detail).with_hint(Hint::CheckProxy);
     }
     no_connection(&root_cause(e))
 }
-
-const CERTIFICATES: &str = "SSL_CERT_FILE names a file of certificates to trust";
 
 /// What TLS says about the server's certificate and its versions is the same next time. Everything else
 /// happens to connections: a server that has too much to do sends an alert, too.
@@ -81,23 +79,21 @@ fn no_tls(op: Op, location: &str, e: &rustls::Error) -> Error {
     let make = |detail: &str| Error::new(ErrorKind::Connect, op, location, detail);
     match e {
         rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
-            make("the server's certificate has expired")
-                .with_hint("or is this machine's clock wrong?")
+            make("the server's certificate has expired").with_hint(Hint::CheckClock)
         }
         rustls::Error::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
-            make("the server's certificate is not valid yet")
-                .with_hint("or is this machine's clock wrong?")
+            make("the server's certificate is not valid yet").with_hint(Hint::CheckClock)
         }
         rustls::Error::InvalidCertificate(C::UnknownIssuer) => {
             make("the server's certificate is from nobody that this system trusts")
-                .with_hint(CERTIFICATES)
+                .with_hint(Hint::TrustCertificate)
         }
         rustls::Error::InvalidCertificate(
             C::NotValidForName | C::NotValidForNameContext { .. },
         ) => make("the server's certificate is for another host"),
         e @ rustls::Error::InvalidCertificate(_) if tls::is_authority(e) => {
             make("the server's certificate is its own authority, and not one to trust")
-                .with_hint(CERTIFICATES)
+                .with_hint(Hint::TrustCertificate)
         }
         // An authority of that name is trusted, and has another key.
         rustls::Error::InvalidCertificate(
@@ -105,9 +101,9 @@ fn no_tls(op: Op, location: &str, e: &rustls::Error) -> Error {
             | C::UnsupportedSignatureAlgorithmContext { .. }
             | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
         ) => make("the server's certificate is not signed by the authority that it names")
-            .with_hint(CERTIFICATES),
+            .with_hint(Hint::TrustCertificate),
         rustls::Error::InvalidMessage(_) => {
-            make("the server does not speak TLS").with_hint("is it an http:// URL?")
+            make("the server does not speak TLS").with_hint(Hint::PlainHttp)
         }
         rustls::Error::AlertReceived(alert) if !is_final(*alert) => {
             Error::new(ErrorKind::Protocol, op, location, format!("the connection broke: {e}"))
@@ -221,7 +217,7 @@ mod tests {
         };
         let e = failed(InvalidCertificate(CertificateError::UnknownIssuer));
         assert_eq!((e.kind(), e.retry()), (ErrorKind::Connect, Retry::Never));
-        assert_eq!(e.hint(), Some(CERTIFICATES));
+        assert_eq!(e.hint(), Some(&Hint::TrustCertificate));
         let e = failed(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType));
         assert_eq!(e.detail(), "the server does not speak TLS");
     }

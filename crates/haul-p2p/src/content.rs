@@ -14,7 +14,7 @@ use haul_core::handle::JobContext;
 use haul_core::meter::ChunkMeter;
 use haul_core::pool::Pool;
 use haul_core::workers::Crew;
-use haul_core::{ByteRange, Engine, Error, ErrorKind, Meta, Op, Opened, Result, Source};
+use haul_core::{ByteRange, Engine, Error, ErrorKind, Hint, Meta, Op, Opened, Result, Source};
 
 use tokio_util::task::AbortOnDropHandle;
 
@@ -47,7 +47,7 @@ impl Content {
         else {
             let what = "it can be read once only, and every receiver reads it";
             return Err(Error::new(ErrorKind::Unsupported, Op::Share, location, what)
-                .with_hint("save it to a file first"));
+                .with_hint(Hint::SaveToFile));
         };
         let meta = read.meta().clone();
         let rules = FetchRules {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::error::causes;
-use haul_core::{Error, ErrorKind, Op, Result, Retry, Route};
+use haul_core::{Error, ErrorKind, Hint, Op, Result, Retry, Route};
 use iroh::address_lookup::{DnsAddressLookup, PkarrPublisher};
 use iroh::endpoint::{
     AckFrequencyConfig, BindOpts, Builder, Connection, IdleTimeout, QuicTransportConfig, VarInt,
@@ -159,7 +159,7 @@ async fn bind_at(net: &Net, role: Role<'_>, port: u16) -> Result<Endpoint> {
     }
     let endpoint = listen(builder, net.bind, port)?.bind().await.map_err(|e| {
         let e = broken(format!("cannot listen: {e}"));
-        if net.bind.is_some() { e.with_hint("--bind takes an address of this machine") } else { e }
+        if net.bind.is_some() { e.with_hint(Hint::BindHere) } else { e }
     })?;
     if net.lan {
         look_around(&endpoint);
@@ -187,7 +187,7 @@ fn relay_mode(relay: &Relay) -> Result<RelayMode> {
         Relay::Own(url) => {
             let url: RelayUrl = url.parse().map_err(|_| {
                 Error::new(ErrorKind::Invalid, Op::Parse, url, "it is no address of a relay")
-                    .with_hint("--relay https://HOST")
+                    .with_hint(Hint::WriteRelay)
             })?;
             let mut relay = RelayConfig::from(url);
             // Without TLS it has no QUIC either, to ask it for our address; iroh would wait 3 s for an
@@ -242,7 +242,7 @@ pub(crate) async fn connect(
     let none = |what: String| {
         Error::new(ErrorKind::Connect, Op::Connect, &name, what)
             .with_retry(Retry::Backoff)
-            .with_hint("the sender must be running, and reachable directly or through a relay")
+            .with_hint(Hint::ReachSender)
     };
     let connecting = endpoint.connect(addr.clone(), protocol);
     match tokio::time::timeout(CONNECT_WAIT, connecting).await {

@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use haul_core::error::causes;
-use haul_core::{Error, ErrorKind, Op, Retry};
+use haul_core::{Error, ErrorKind, Hint, Op, Retry};
 use iroh::endpoint::{ConnectionError, ReadError, VarInt, WriteError};
 use iroh_blobs::get::fsm::DecodeError;
 
@@ -62,33 +62,32 @@ pub(crate) const NOT_YET: VarInt = VarInt::from_u32(20);
 
 /// No connection, which may come back.
 pub(crate) fn lost(peer: &str, cause: &ConnectionError) -> Error {
-    let refused =
-        |kind, what, hint: &str| Error::new(kind, Op::Connect, peer, what).with_hint(hint);
+    let refused = |kind, what, hint| Error::new(kind, Op::Connect, peer, what).with_hint(hint);
     match said(cause) {
         Some(Close::WrongTicket) => refused(
             ErrorKind::AccessDenied,
             "the sender does not know this ticket",
-            "ask for a new one: a share that was started anew may have another",
+            Hint::AskForTicket,
         ),
         Some(Close::Full) => refused(
             ErrorKind::Rejected,
             "the sender serves as many receivers as it wants to",
-            "try again when one of them is done, or ask for --max-receivers",
+            Hint::AskForMoreReceivers,
         )
         // One that was cut off counts until its connection has timed out, half a minute later.
         .with_retry(Retry::After(FULL_WAIT)),
         Some(Close::Over) => refused(
             ErrorKind::Rejected,
             "the share is over: others have it, or its time has come",
-            "ask for it to be shared again",
+            Hint::AskForShare,
         ),
         Some(Close::Malformed) => {
-            refused(ErrorKind::Protocol, "the sender did not understand", "is it the same version?")
+            refused(ErrorKind::Protocol, "the sender did not understand", Hint::CheckVersion)
         }
         Some(Close::Stopping) => stopped(peer),
         _ => Error::new(ErrorKind::Connect, Op::Connect, peer, describe(cause))
             .with_retry(Retry::Backoff)
-            .with_hint("is the sender still running? the same command goes on where this ended"),
+            .with_hint(Hint::ReceiveAgain),
     }
 }
 
@@ -96,7 +95,7 @@ pub(crate) fn lost(peer: &str, cause: &ConnectionError) -> Error {
 pub(crate) fn stopped(peer: &str) -> Error {
     Error::new(ErrorKind::Connect, Op::Connect, peer, "it was stopped")
         .with_retry(Retry::Backoff)
-        .with_hint("start the same haul send again, then the same haul receive: it goes on")
+        .with_hint(Hint::StartBothAgain)
 }
 
 /// What the sender closed a connection with.
@@ -113,8 +112,7 @@ pub(crate) fn since(peer: &str, said: Close, unreachable: Error) -> Error {
         Close::Stopping => stopped(peer),
         Close::Full => {
             let what = "it served as many receivers as it wanted to, and is gone";
-            Error::new(ErrorKind::Rejected, Op::Connect, peer, what)
-                .with_hint("ask for it to be shared again")
+            Error::new(ErrorKind::Rejected, Op::Connect, peer, what).with_hint(Hint::AskForShare)
         }
         Close::Done | Close::WrongTicket | Close::Malformed | Close::Over => unreachable,
     }
@@ -156,7 +154,7 @@ fn reset(peer: &str, code: VarInt) -> Error {
         CHANGED => {
             let what = "the file was changed at the sender since it was shared";
             Error::new(ErrorKind::SourceChanged, Op::Receive, peer, what)
-                .with_hint("ask for it to be shared again")
+                .with_hint(Hint::AskForShare)
         }
         UNKNOWN => Error::new(ErrorKind::NotFound, Op::Receive, peer, "it is not shared any more"),
         NOT_NOW => {

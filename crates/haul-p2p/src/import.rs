@@ -95,7 +95,7 @@ impl Importer {
         if collection && !matches!(kind, Kind::File { .. }) {
             let text = "empty folders and links are left out: this kind of ticket has no place \
                         for them";
-            cx.events.send(Event::Note { text: text.into() });
+            cx.events.send(Event::note(text));
         }
         let known = match kind {
             Kind::File { size, hash, .. } => (size, Some(hash)),

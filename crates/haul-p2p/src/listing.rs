@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bao_tree::ChunkRanges;
 use haul_core::retry::Backoff;
-use haul_core::{Error, ErrorKind, Op, Result, stall};
+use haul_core::{Error, ErrorKind, Hint, Op, Result, stall};
 use iroh::endpoint::RecvStream;
 use iroh_blobs::get::request::get_hash_seq_and_sizes;
 use iroh_blobs::{BlobFormat, Hash};
@@ -146,18 +146,17 @@ impl Listing {
     /// Adds an entry, unless it was there before the connection was lost.
     fn take(&mut self, mut entry: Entry, generation: u32) -> Result<()> {
         let mut fault = Fault::Theirs;
-        let mut refuse = |entry: &mut Entry, reason: &str| {
+        let mut refuse = |entry: &mut Entry, reason: &str, whose| {
             entry.kind = Kind::Failed { reason: reason.to_owned() };
-            fault = Fault::Ours;
+            fault = whose;
         };
         if entry.path.len() > LONGEST_PATH {
             entry.path.truncate(64);
-            refuse(&mut entry, "its path is too long");
+            refuse(&mut entry, "its path is too long", Fault::Ours);
         }
         if !self.hidden && is_hidden(&entry.path) {
-            let reason = "its name begins with a dot, and no folder was named for it: name one, or \
-                          take it here with --hidden";
-            refuse(&mut entry, reason);
+            let reason = "its name begins with a dot, and no folder was named for it";
+            refuse(&mut entry, reason, Fault::Hidden);
         }
         if let Kind::Failed { reason } = &mut entry.kind {
             reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
@@ -169,16 +168,16 @@ impl Listing {
         match self.seen.insert(name, (content, generation)) {
             Some((same, earlier)) if earlier != generation && same == content => return Ok(()),
             Some((_, earlier)) if earlier != generation => {
-                refuse(&mut entry, "it was changed at the sender meanwhile");
+                refuse(&mut entry, "it was changed at the sender meanwhile", Fault::Ours);
             }
-            Some(_) => refuse(&mut entry, "the sender lists this name twice"),
+            Some(_) => refuse(&mut entry, "the sender lists this name twice", Fault::Ours),
             None => {}
         }
         self.count += 1;
         if self.count > self.most {
             let what = format!("it lists more than {} entries", self.most);
             return Err(Error::new(ErrorKind::Rejected, Op::Receive, &self.session.peer, what)
-                .with_hint("--max-files allows more, at some 50 bytes of memory each"));
+                .with_hint(Hint::AllowMoreFiles));
         }
         self.ready.push_back((entry, fault));
         Ok(())

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures::stream::{self, Stream};
 use haul_core::handle::JobContext;
 use haul_core::many::Item;
-use haul_core::{Engine, Error, ErrorKind, Op, RelPath, Result, Source, Summary};
+use haul_core::{Engine, Error, ErrorKind, Hint, Op, RelPath, Result, Source, Summary};
 use haul_local::{DestinationRoot, Durability};
 
 use crate::endpoint::{Net, STREAMS};
@@ -103,6 +103,8 @@ pub(crate) enum Thing {
 pub(crate) enum Fault {
     Theirs,
     Ours,
+    /// Ours: hidden names were not asked for.
+    Hidden,
 }
 
 impl Thing {
@@ -118,9 +120,10 @@ impl Thing {
             Kind::Failed { reason } => {
                 let what = match fault {
                     Fault::Theirs => format!("{peer} cannot send it: {reason}"),
-                    Fault::Ours => reason,
+                    Fault::Ours | Fault::Hidden => reason,
                 };
                 let e = Error::new(ErrorKind::Rejected, Op::Receive, path.shown(), what);
+                let e = if fault == Fault::Hidden { e.with_hint(Hint::TakeHidden) } else { e };
                 Self::Failed(path, e, fault)
             }
         }
@@ -195,7 +198,7 @@ impl Receiver {
         let peer = &self.session.peer;
         let several = || {
             Error::new(ErrorKind::Invalid, Op::Receive, peer, "it shares more than one file")
-                .with_hint("name a folder to receive them in")
+                .with_hint(Hint::NameFolder)
         };
         let mut listing = Listing::new(&self.session, options);
         let mut only = None;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use haul_core::handle::JobContext;
 use haul_core::stall::Pulse;
 use haul_core::{
-    Engine, Error, ErrorKind, Event, Op, PeerEnd, PeerEvent, Result, Retry, Route, stall,
+    Engine, Error, ErrorKind, Event, Hint, Op, PeerEnd, PeerEvent, Result, Retry, Route, stall,
 };
 use iroh::endpoint::{Connection, RecvStream, SendStream};
 use iroh::{Endpoint, SecretKey};
@@ -166,7 +166,7 @@ impl Session {
         let gone = |retry| {
             Error::new(ErrorKind::Connect, Op::Connect, &self.peer, "it cannot be reached any more")
                 .with_retry(retry)
-                .with_hint("start the same haul send again, then the same haul receive: it goes on")
+                .with_hint(Hint::StartBothAgain)
         };
         if link.failures >= self.engine.options().retry.tries {
             return Err(gone(Retry::Never));

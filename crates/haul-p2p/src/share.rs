@@ -15,7 +15,7 @@ use haul_core::handle::JobContext;
 use haul_core::many::Item;
 use haul_core::meter::ChunkMeter;
 use haul_core::{
-    BytesSource, Engine, Error, ErrorKind, Event, Link, Op, RelPath, Result, Source, Summary,
+    BytesSource, Engine, Error, ErrorKind, Event, Hint, Link, Op, RelPath, Result, Source, Summary,
 };
 use iroh::{Endpoint, SecretKey};
 use iroh_blobs::BlobFormat;
@@ -367,9 +367,10 @@ impl Share {
             return Err(Error::cancelled(Op::Share, "the share"));
         };
         if !relayed {
-            let text = "no relay answers: only receivers that reach this machine directly can \
-                        connect (--no-relay does not wait for one)";
-            self.cx.events.send(Event::Note { text: text.into() });
+            let text =
+                "no relay answers: only receivers that reach this machine directly can connect";
+            let hint = Some(Hint::NoRelay);
+            self.cx.events.send(Event::Note { text: text.into(), hint });
         }
         Ok(addr)
     }

@@ -17,8 +17,8 @@ use haul_core::payload::Tracker;
 use haul_core::plan::{self, PlanPolicy};
 use haul_core::stall::{self, Pulse};
 use haul_core::{
-    Attributes, Error, ErrorKind, Meter, Op, Outcome, Payload, RelPath, Report, Result, Settled,
-    Skip, Target as _, TargetLimits, UploadSpec, Verified,
+    Attributes, Error, ErrorKind, Hint, Meter, Op, Outcome, Payload, RelPath, Report, Result,
+    Settled, Skip, Target as _, TargetLimits, UploadSpec, Verified,
 };
 use haul_local::{
     DestinationRoot, Durability, Found, FoundKind, LocalTarget, free_names, name_beneath,
@@ -170,7 +170,7 @@ impl Taker {
                     self.name(path),
                     what,
                 )
-                .with_hint("--if-exists skip, rename or overwrite"));
+                .with_hint(Hint::ChooseIfExists));
             }
             IfExists::Rename => {
                 for free in free_names(path) {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use haul_core::{Error, ErrorKind, Op};
+use haul_core::{Error, ErrorKind, Hint, Op};
 use iroh::{EndpointAddr, EndpointId, RelayUrl, TransportAddr};
 use iroh_blobs::ticket::BlobTicket;
 use iroh_tickets::{ParseError, Ticket as _};
@@ -133,7 +133,7 @@ impl FromStr for Ticket {
         let refuse = |what: &str| {
             // The ticket itself stays out of the message: it is a secret, and long.
             Err(Error::new(ErrorKind::Invalid, Op::Parse, "the ticket", what)
-                .with_hint("it is one word that begins with haul or blob; copy all of it"))
+                .with_hint(Hint::WholeTicket))
         };
         if text.len() > LONGEST {
             return refuse("it is too long");

@@ -136,7 +136,7 @@ impl Visit {
     pub(crate) fn note(&self, text: &str) {
         if self.notes.fetch_add(1, Ordering::Relaxed) < NOTES {
             let text = format!("{} {text}", self.name);
-            self.host.cx.events.send(Event::Note { text: text.into() });
+            self.host.cx.events.send(Event::note(text));
         }
     }
 

@@ -22,7 +22,7 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_types::body::SdkBody;
-use haul_core::{Error, ErrorKind, Gate, Heard, Op, Result, Retry, stall};
+use haul_core::{Error, ErrorKind, Gate, Heard, Hint, Op, Result, Retry, stall};
 use haul_net::{Incoming, NetOptions};
 
 use crate::address::Addresses;
@@ -442,8 +442,8 @@ impl At<'_> {
             return error; // it is known what is wrong
         }
         error.with_hint(match &self.client.endpoint {
-            Some(endpoint) => format!("is the endpoint {endpoint} right, and does it run?"),
-            None => "is the endpoint right, and does the server run? (--endpoint-url)".to_owned(),
+            Some(endpoint) => Hint::CheckEndpoint((&**endpoint).into()),
+            None => Hint::NameEndpoint,
         })
     }
 
@@ -463,7 +463,7 @@ impl At<'_> {
 fn skewed(e: Error) -> Error {
     let what = "the clocks of this machine and the store differ";
     Error::new(ErrorKind::AccessDenied, e.op(), e.location(), what)
-        .with_hint("set this machine's clock")
+        .with_hint(Hint::SetClock)
         .with_source(e)
 }
 
@@ -599,7 +599,7 @@ fn check_endpoint(url: &str) -> Result<()> {
         None => url.to_owned(),
     };
     Err(Error::new(ErrorKind::Invalid, Op::Configure, shown, "it is no endpoint URL")
-        .with_hint("an endpoint looks like https://s3.example.com or http://127.0.0.1:9000"))
+        .with_hint(Hint::WriteEndpoint))
 }
 
 #[cfg(test)]

@@ -245,8 +245,8 @@ impl Copy {
         Ok(Committed { etag: Some(etag), version_id, verified: None })
     }
 
-    /// What a failed precondition was about: with `-n` it may be the destination's. When a request
-    /// was sent before, what is there may be ours.
+    /// What a failed precondition was about: where nothing may be replaced it may be the destination's.
+    /// When a request was sent before, what is there may be ours.
     async fn taken(&self, changed: Error, again: bool, origin: &Origin) -> Result<Committed> {
         let to = &self.spec.to;
         match refuse_existing(&self.client, to).await {
@@ -327,7 +327,7 @@ impl Copy {
             Ok(answer) => Ok(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect()),
             Err(e) if e.kind() == ErrorKind::Unsupported => {
                 let text = format!("the tags of {from} are not copied ({})", e.detail());
-                self.cx.events.send(Event::Note { text: text.into() });
+                self.cx.events.send(Event::note(text));
                 Ok(BTreeMap::new())
             }
             Err(e) => Err(e),

@@ -13,7 +13,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use haul_core::error::{causes, root_cause};
-use haul_core::{Error, ErrorKind, Heard, Op, Retry};
+use haul_core::{Error, ErrorKind, Heard, Hint, Op, Retry};
 
 use crate::document::Document;
 
@@ -235,7 +235,7 @@ impl Answer<'_> {
         let code = self.code.unwrap_or_default();
         match (code, self.status) {
             ("NoSuchBucket", _) => make(ErrorKind::NotFound, "no such bucket")
-                .with_hint("haul mb s3://BUCKET creates one"),
+                .with_hint(Hint::MakeBucket),
             ("NoSuchUpload", _) => make(ErrorKind::NotFound, "the multipart upload is gone"),
             ("NoSuchKey" | "NoSuchVersion" | "NotFound", _) | ("", 404) => {
                 make(ErrorKind::NotFound, "no such object or bucket")
@@ -264,7 +264,7 @@ impl Answer<'_> {
             ("RequestTimeTooSkewed", _) => {
                 make(ErrorKind::AccessDenied, "the clocks of this machine and the store differ")
                     .with_retry(Retry::Backoff)
-                    .with_hint("set this machine's clock")
+                    .with_hint(Hint::SetClock)
             }
             (
                 "SlowDown"
@@ -310,11 +310,9 @@ impl Answer<'_> {
 
     fn denied(&self, op: Op, location: &str) -> Error {
         let hint = match self.code {
-            Some("InvalidAccessKeyId" | "SignatureDoesNotMatch") => {
-                "check the access key and secret"
-            }
-            Some("ExpiredToken") => "the session has expired: sign in again",
-            _ => "check the credentials, or --profile, and what they may do",
+            Some("InvalidAccessKeyId" | "SignatureDoesNotMatch") => Hint::CheckKeys,
+            Some("ExpiredToken") => Hint::SignInAgain,
+            _ => Hint::CheckCredentials,
         };
         Error::new(ErrorKind::AccessDenied, op, location, self.words()).with_hint(hint)
     }
@@ -328,8 +326,8 @@ impl Answer<'_> {
 
     fn redirect(&self, op: Op, location: &str) -> Error {
         let hint = match self.other_region() {
-            Some(region) => format!("the bucket is in {region}: --region {region}"),
-            None => "name the bucket's region with --region, or its endpoint".to_owned(),
+            Some(region) => Hint::NameRegion(region.into()),
+            None => Hint::FindRegion,
         };
         Error::new(ErrorKind::WrongRegion, op, location, "the bucket is in another region")
             .with_hint(hint)
@@ -362,12 +360,10 @@ pub(crate) fn no_credentials(op: Op, location: &str, e: &CredentialsError) -> Er
         let detail = format!("credentials could not be had: {}", root_cause(e));
         return Error::new(ErrorKind::AccessDenied, op, location, detail)
             .with_retry(Retry::Backoff)
-            .with_hint("is the profile right, and is its session still valid?");
+            .with_hint(Hint::CheckProfile);
     }
-    Error::new(ErrorKind::AccessDenied, op, location, "no credentials were found").with_hint(
-        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile; \
-         for public objects --no-sign-request",
-    )
+    Error::new(ErrorKind::AccessDenied, op, location, "no credentials were found")
+        .with_hint(Hint::GiveCredentials)
 }
 
 /// A request that got no answer.
@@ -428,6 +424,7 @@ mod tests {
             let e = of(status, code, op);
             assert_eq!((e.kind(), e.retry()), (kind, retry), "{status} {code:?} {op:?}");
         }
-        assert!(of(301, None, Op::Open).hint().unwrap().contains("--region eu-west-1"));
+        let elsewhere = of(301, None, Op::Open);
+        assert_eq!(elsewhere.hint(), Some(&Hint::NameRegion("eu-west-1".into())));
     }
 }

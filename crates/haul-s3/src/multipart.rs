@@ -285,7 +285,7 @@ fn bare(etag: &str) -> &str {
     etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"')
 }
 
-/// `-n`: whether something is there already, asked before bytes move. Not all stores honour
+/// For what must not be replaced: whether something is there already, asked before bytes move. Not all stores honour
 /// `If-None-Match` on writes; those that do close the gap that is left.
 pub(crate) async fn refuse_existing(client: &S3Client, object: &ObjectId) -> Result<()> {
     match head(client, object, Op::Begin).await {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
-use haul_core::{Error, ErrorKind, Op, Result};
+use haul_core::{Error, ErrorKind, Hint, Op, Result};
 
 use crate::ObjectId;
 use crate::client::{At, S3Client};
@@ -94,15 +94,15 @@ pub async fn presign_put(
 fn config(client: &S3Client, object: &ObjectId, expires_in: Duration) -> Result<PresigningConfig> {
     let invalid = |what: &str| Error::new(ErrorKind::Invalid, Op::Presign, object, what);
     if !client.signed {
-        return Err(invalid("there is nothing to sign with")
-            .with_hint("leave out --no-sign-request; a public object needs no such link"));
+        return Err(invalid("there is nothing to sign with").with_hint(Hint::SignRequests));
     }
     if expires_in > LONGEST_LINK {
-        return Err(invalid("links live for 7 days at most").with_hint("at most --expires-in 7d"));
+        return Err(invalid("links live for 7 days at most").with_hint(Hint::ShorterLife));
     }
     if expires_in < Duration::from_secs(1) {
-        return Err(invalid("a link that has expired already is of no use")
-            .with_hint("at least --expires-in 1s"));
+        return Err(
+            invalid("a link that has expired already is of no use").with_hint(Hint::LongerLife)
+        );
     }
     PresigningConfig::expires_in(expires_in)
         .map_err(|e| invalid("it cannot live that long").with_source(e))

@@ -7,7 +7,7 @@ use aws_config::profile::{ProfileFileCredentialsProvider, ProfileSet};
 use aws_config::provider_config::ProviderConfig;
 use aws_sdk_s3::config::Region;
 use aws_types::os_shim_internal::{Env, Fs};
-use haul_core::{Error, ErrorKind, Op, Result};
+use haul_core::{Error, ErrorKind, Hint, Op, Result};
 
 use crate::sdk::Http;
 
@@ -63,11 +63,8 @@ impl Named {
 }
 
 /// The profiles that there are.
-fn names(known: &ProfileSet) -> String {
+fn names(known: &ProfileSet) -> Hint {
     let mut names: Vec<_> = known.profiles().collect();
     names.sort_unstable();
-    if names.is_empty() {
-        return "the AWS configuration files have none".to_owned();
-    }
-    format!("the AWS configuration files have {}", names.join(", "))
+    Hint::ChooseProfile(names.into_iter().map(Into::into).collect())
 }

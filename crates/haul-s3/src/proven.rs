@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
-use haul_core::{Error, ErrorKind, ObjectStamp, Op, Result};
+use haul_core::{Error, ErrorKind, Hint, ObjectStamp, Op, Result};
 
 use crate::ObjectId;
 use crate::client::S3Client;
@@ -32,7 +32,7 @@ pub async fn remove_proven(client: &S3Client, object: &ObjectId, read: &ObjectSt
     if !read.tells() {
         let what = "nothing tells one content of it from another: the source stays";
         return Err(Error::new(ErrorKind::Unsupported, Op::Move, object, what)
-            .with_hint("the store gives it neither an ETag nor a version: copy it, then rm it"));
+            .with_hint(Hint::CopyThenRemove));
     }
     let (quirks, learned) = (client.quirks(), &client.learned.removes_plainly);
     let may_ask = (quirks.conditional_delete || !quirks.known) && !learned.load(Ordering::Relaxed);
@@ -69,6 +69,5 @@ const SINCE_COPIED: &str = "it changed after it was copied: the source stays";
 
 /// The error for an object that stays, because it is another by now.
 pub(crate) fn changed(op: Op, object: &ObjectId, what: &str) -> Error {
-    Error::new(ErrorKind::SourceChanged, op, object, what)
-        .with_hint("run the command again once nothing writes to it")
+    Error::new(ErrorKind::SourceChanged, op, object, what).with_hint(Hint::TryAgainUnwritten)
 }

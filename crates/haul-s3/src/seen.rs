@@ -13,7 +13,7 @@ use aws_sdk_s3::types::ChecksumMode;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use haul_core::{
-    Algorithm, Attributes, Checksum, Error, ErrorKind, ObjectStamp, Op, Result, Retry,
+    Algorithm, Attributes, Checksum, Error, ErrorKind, Hint, ObjectStamp, Op, Result, Retry,
 };
 
 use http::HeaderMap;
@@ -179,8 +179,7 @@ impl Seen {
             return Ok(());
         }
         let what = "the store's answer does not name this version";
-        Err(Error::new(ErrorKind::NotFound, op, object, what)
-            .with_hint("does the store keep versions of what is in this bucket?"))
+        Err(Error::new(ErrorKind::NotFound, op, object, what).with_hint(Hint::CheckVersions))
     }
 
     /// The object's size.

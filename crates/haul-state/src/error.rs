@@ -5,16 +5,12 @@
 
 use std::path::Path;
 
-use haul_core::{Error, ErrorKind, Op};
+use haul_core::{Error, ErrorKind, Hint, Op};
 use rusqlite::ErrorCode;
 
-/// The way out for a file that cannot be used: nothing in it is needed.
-const REMOVE_IT: &str =
-    "remove the file: haul makes a new one, and only has to look at contents again";
-
-/// The error for a file that is not what it should be.
+/// The error for a file that is not what it should be: nothing in it is needed.
 pub(crate) fn unusable(path: &Path, what: &str) -> Error {
-    Error::new(ErrorKind::Invalid, Op::Open, path.display(), what).with_hint(REMOVE_IT)
+    Error::new(ErrorKind::Invalid, Op::Open, path.display(), what).with_hint(Hint::RemoveIndex)
 }
 
 /// What `error` means for the file at `path`.
@@ -29,7 +25,7 @@ pub(crate) fn explain(path: &Path, error: rusqlite::Error) -> Error {
             }
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
                 Error::new(ErrorKind::Io, Op::Open, at, "another process keeps it locked")
-                    .with_hint("try again once no other haul is running")
+                    .with_hint(Hint::StopOthers)
             }
             ErrorCode::DiskFull => {
                 Error::new(ErrorKind::NoSpace, Op::Write, at, "no space left on device")

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use haul_core::handle::JobContext;
 use haul_core::transfer::Job;
 use haul_core::{
-    Attributes, Error, ErrorKind, Event, Location, Op, Report, Result, Source, Target,
+    Attributes, Error, ErrorKind, Event, Hint, Location, Op, Report, Result, Source, Target,
     TransferHandle,
 };
 use haul_http::{HttpSource, HttpTarget};
@@ -201,7 +201,7 @@ pub(crate) async fn through_instead(
     why: &Error,
 ) -> Result<Report> {
     let text = format!("the store cannot copy by itself ({}): copying through here", why.detail());
-    cx.events.send(Event::Note { text: text.into() });
+    cx.events.send(Event::note(text));
     // Boxed: a transfer is a large future, and there may be many in flight.
     Box::pin(engine.run(job, cx)).await
 }
@@ -213,10 +213,10 @@ pub(crate) fn object_of(location: &Location) -> Result<ObjectId> {
         Location::S3 { .. } => {
             let what = "it is a bucket, and an object is needed";
             Err(Error::new(ErrorKind::Invalid, Op::Open, location, what)
-                .with_hint("name the object: s3://BUCKET/KEY"))
+                .with_hint(Hint::NameObject))
         }
         _ => Err(Error::new(ErrorKind::Invalid, Op::Open, location, "it is no object in a store")
-            .with_hint("objects are written s3://BUCKET/KEY")),
+            .with_hint(Hint::WriteObject)),
     }
 }
 

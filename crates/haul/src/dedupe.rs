@@ -1,4 +1,4 @@
-//! Not uploading twice what the store has already: `--dedupe`.
+//! Not uploading twice what the store has already.
 //!
 //! Owns the use of the content index: a file's content is looked up by its BLAKE3, and an object that
 //! is said to have it is looked at before it is used (U1.3). The index is a hint and must never be
@@ -112,9 +112,8 @@ impl Dedupe {
             Err(e) => e,
         };
         if !self.off.swap(true, Ordering::Relaxed) {
-            let hint = e.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            let text = format!("going on without the index of --dedupe: {e}{hint}");
-            cx.events.send(Event::Note { text: text.into() });
+            let text = format!("going on without the index of contents: {e}").into();
+            cx.events.send(Event::Note { text, hint: e.hint().cloned() });
         }
         None
     }

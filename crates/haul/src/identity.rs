@@ -5,7 +5,7 @@
 //! depend on the options that it was typed with.
 
 use haul_core::handle::JobContext;
-use haul_core::{Attributes, Entry, Error, ErrorKind, Location, Op, RelPath, Result};
+use haul_core::{Attributes, Entry, Error, ErrorKind, Hint, Location, Op, RelPath, Result};
 use haul_local::Whereabouts;
 use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister, StoreId};
 
@@ -174,8 +174,8 @@ pub(crate) fn onto_itself(
     let e = Error::new(ErrorKind::Invalid, op, location, what);
     match op {
         _ if *asked == Attributes::default() => e,
-        Op::Move => e.with_hint("cp gives an object other attributes where it is"),
-        _ => e.with_hint("the store does it by itself without --source-* and --dest-* options"),
+        Op::Move => e.with_hint(Hint::CopyInPlace),
+        _ => e.with_hint(Hint::NameOneStore),
     }
 }
 

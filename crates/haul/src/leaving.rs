@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use haul_core::handle::JobContext;
-use haul_core::{EntryKind, Error, ErrorKind, ObjectStamp, Op, Proof, Report, Result};
+use haul_core::{EntryKind, Error, ErrorKind, Hint, ObjectStamp, Op, Proof, Report, Result};
 use haul_s3::{ObjectId, S3Client};
 
 use crate::mover::Mover;
@@ -106,7 +106,7 @@ impl Mover {
         if here == there {
             let what = "source and destination look like one object: the source stays";
             return Err(Error::new(ErrorKind::Invalid, Op::Move, object, what)
-                .with_hint("if they are two, remove it with haul rm"));
+                .with_hint(Hint::RemoveByItself));
         }
         Ok(())
     }

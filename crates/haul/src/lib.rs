@@ -103,10 +103,10 @@ pub use files::{Channel, DownloadEvent, EventSink, ShareEvent, Sharing};
 pub use get::Download;
 pub use haul_core::{
     Algorithm, Attributes, Change, Checksum, Difference, EngineOptions, Entry, EntryKind, Error,
-    ErrorKind, Event, Filter, FilterRule, Foreign, InOrder, Link, Location, Meter, MeterSnapshot,
-    Op, Outcome, Page, ParseLocationError, Pattern, PatternError, PeerEnd, PeerEvent, PlanPolicy,
-    Proof, RelPath, Report, Result, Retry, RetryPolicy, Route, Settled, Shard, Skip, Summary, Sums,
-    Tally, Throttle, TransferHandle, Verified, checksum, redact,
+    ErrorKind, Event, Filter, FilterRule, Foreign, Hint, HintText, InOrder, Link, Location, Meter,
+    MeterSnapshot, Op, Outcome, Page, ParseLocationError, Pattern, PatternError, PeerEnd,
+    PeerEvent, PlanPolicy, Proof, RelPath, Report, Result, Retry, RetryPolicy, Route, Settled,
+    Shard, Skip, Summary, Sums, Tally, Throttle, TransferHandle, Verified, checksum, redact,
 };
 pub use haul_local::{FsyncPolicy, Symlinks};
 pub use haul_p2p::{

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use haul_core::{Error, ErrorKind, Location, Op, Result};
+use haul_core::{Error, ErrorKind, Hint, Location, Op, Result};
 use haul_s3::{ObjectId, Presigned};
 
 use crate::copy::object_of;
@@ -48,7 +48,7 @@ impl Haul {
         let Location::S3 { bucket, key } = location else {
             let what = "it is no bucket or prefix";
             return Err(Error::new(ErrorKind::Invalid, Op::List, location, what)
-                .with_hint("buckets are written s3://BUCKET"));
+                .with_hint(Hint::WriteBucket));
         };
         let client = this.dest_client().await?;
         let lister = tokio::sync::Mutex::new(haul_s3::list_uploads(client, bucket, key));
@@ -101,7 +101,7 @@ impl Haul {
             _ => {
                 let what = "it is no bucket";
                 return Err(Error::new(ErrorKind::Invalid, Op::RemoveBucket, location, what)
-                    .with_hint("buckets are written s3://BUCKET"));
+                    .with_hint(Hint::WriteBucket));
             }
         };
         let client = self.dest_client().await?;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use haul_core::handle::JobContext;
-use haul_core::{Error, ErrorKind, Location, Op, Result};
+use haul_core::{Error, ErrorKind, Hint, Location, Op, Result};
 use haul_s3::{Created, ObjectId, ObjectInfo};
 
 use crate::Haul;
@@ -89,7 +89,7 @@ impl Haul {
             _ => {
                 let what = "it is no bucket";
                 return Err(Error::new(ErrorKind::Invalid, Op::MakeBucket, location, what)
-                    .with_hint("buckets are written s3://BUCKET"));
+                    .with_hint(Hint::WriteBucket));
             }
         };
         let client = self.dest_client().await?;

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_core::handle::JobContext;
 use haul_core::{
-    Attributes, Change, Engine, EntryKind, Error, ErrorKind, Foreign, Job, Op, Outcome, Proof,
-    RelPath, Report, Result, Settled, Skip, Source, Target,
+    Attributes, Change, Engine, EntryKind, Error, ErrorKind, Foreign, Hint, Job, Op, Outcome,
+    Proof, RelPath, Report, Result, Settled, Skip, Source, Target,
 };
 use haul_local::{Durability, LocalTarget};
 use haul_s3::{CopySpec, ObjectId, S3Client, S3Source, S3Target};
@@ -116,8 +116,9 @@ impl Mover {
         }
         if !same && self.lands_among_sources(pick) {
             let what = "its destination is inside of a source, and might be read or replaced twice";
-            return Err(Error::new(ErrorKind::Invalid, op, &pick.from, what)
-                .with_hint("take it by itself, before or after the others"));
+            return Err(
+                Error::new(ErrorKind::Invalid, op, &pick.from, what).with_hint(Hint::TakeAlone)
+            );
         }
         Ok(())
     }
@@ -168,7 +169,7 @@ impl Mover {
             (EntryKind::Symlink(_), _) => {
                 let what = "it is a symbolic link, and a store has none";
                 Err(Error::new(ErrorKind::Unsupported, Op::Copy, &pick.from, what)
-                    .with_hint("--symlinks follow copies what it leads to"))
+                    .with_hint(Hint::FollowSymlinks))
             }
             (_, Place::Store { client, .. }) => {
                 let object = shared.to.object(&pick.to)?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use futures::stream::{self, Stream, StreamExt as _};
 use haul_core::handle::JobContext;
 use haul_core::{
-    Engine, Entry, EntryKind, Error, ErrorKind, Filter, Foreign, Lister, Listing, Op, Page,
+    Engine, Entry, EntryKind, Error, ErrorKind, Filter, Foreign, Hint, Lister, Listing, Op, Page,
     RelPath, Result, Shard,
 };
 use haul_local::{WalkOptions, Walker};
@@ -357,7 +357,7 @@ pub(crate) async fn refuse_collisions(
         if let Some(other) = first.insert(pick.to.clone(), pick.from.to_string()) {
             let what = format!("{other} would get the same name there, {}", pick.to.shown());
             return Err(Error::new(ErrorKind::Invalid, Op::Copy, &pick.from, what)
-                .with_hint("nothing was written; copy them to different places"));
+                .with_hint(Hint::DifferentPlaces));
         }
     }
     Ok(())
@@ -368,10 +368,7 @@ fn named(picked: Picked) -> Result<Option<Box<Pick>>> {
     match picked {
         Picked::Item(pick) => Ok(Some(pick)),
         Picked::Problem(_) => Ok(None),
-        Picked::Cut(e) => {
-            Err(e
-                .with_hint("nothing was written: not all names are known, and two may be the same"))
-        }
+        Picked::Cut(e) => Err(e.with_hint(Hint::NothingWritten)),
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use haul_core::handle::JobContext;
 use haul_core::{
-    Attributes, BytesSource, Engine, Error, ErrorKind, Listing, Location, MAX_KEY, Op, RelPath,
-    Result,
+    Attributes, BytesSource, Engine, Error, ErrorKind, Hint, Listing, Location, MAX_KEY, Op,
+    RelPath, Result,
 };
 use haul_local::{DestinationRoot, WalkOptions, Walker, name_beneath};
 use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister};
@@ -74,12 +74,12 @@ impl Place {
         if to.is_root() {
             let what = "it has no name of its own, and no key can be made for it";
             return Err(Error::new(ErrorKind::Invalid, Op::Begin, self.name(to), what)
-                .with_hint("copy it alone, and name the destination in full"));
+                .with_hint(Hint::CopyAlone));
         }
         let Some(text) = to.to_str() else {
             let what = "its name is not UTF-8, and S3 keys are";
             return Err(Error::new(ErrorKind::Invalid, Op::Begin, self.name(to), what)
-                .with_hint("rename it, or copy it alone under another name"));
+                .with_hint(Hint::Rename));
         };
         let key = format!("{prefix}{text}");
         if key.len() > MAX_KEY {

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use haul_core::handle::JobContext;
 use haul_core::{
-    Change, Error, ErrorKind, Foreign, Link, Location, Op, Outcome, Result, Settled, Skip, Summary,
-    TransferHandle,
+    Change, Error, ErrorKind, Foreign, Hint, Link, Location, Op, Outcome, Result, Settled, Skip,
+    Summary, TransferHandle,
 };
 use haul_s3::{ObjectId, S3Client};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -47,14 +47,15 @@ impl Haul {
         if !matches!(request.to, Location::S3 { .. }) {
             let what = "links are made to objects: it must be a bucket or a prefix";
             return Err(Error::new(ErrorKind::Invalid, Op::Parse, &request.to, what)
-                .with_hint("s3://BUCKET/PREFIX"));
+                .with_hint(Hint::WritePrefix));
         }
         if let Some(other) =
             request.select.sources.iter().find(|s| !matches!(s, Location::Local(_)))
         {
             let what = "files of this machine are published";
-            return Err(Error::new(ErrorKind::Invalid, Op::Open, other, what)
-                .with_hint("haul presign makes a link to an object that is there"));
+            return Err(
+                Error::new(ErrorKind::Invalid, Op::Open, other, what).with_hint(Hint::Presign)
+            );
         }
         let client = this.dest_client().await?;
         this.refuse_bad_link(&request, &client).await?;

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use haul_core::handle::JobContext;
 use haul_core::{
-    Attributes, Engine, Error, ErrorKind, Foreign, Job, Location, Op, Outcome, Report, Result,
-    Settled, Skip, Source, Summary, Target, TransferHandle, Verified,
+    Attributes, Engine, Error, ErrorKind, Foreign, Hint, Job, Location, Op, Outcome, Report,
+    Result, Settled, Skip, Source, Summary, Target, TransferHandle, Verified,
 };
 use haul_local::{DestinationRoot, PipeTarget};
 use haul_p2p::{IfExists, Look, ReceiveOptions, Received, ReceivedKind, Receiver, Ticket};
@@ -74,7 +74,7 @@ impl Haul {
                 if options.if_exists == IfExists::Rename {
                     let what = "objects are not given other names";
                     return Err(Error::new(ErrorKind::Unsupported, Op::Receive, &to, what)
-                        .with_hint("--if-exists fail, skip or overwrite"));
+                        .with_hint(Hint::ChooseIfExistsInStore));
                 }
                 let (place, if_exists) = (this.place(to).await?, options.if_exists);
                 Ok(TransferHandle::start(&this.stop.token(), |cx| async move {

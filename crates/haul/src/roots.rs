@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use haul_core::handle::JobContext;
-use haul_core::{Error, ErrorKind, Location, Op, Pattern, RelPath, Result, name};
+use haul_core::{Error, ErrorKind, Hint, Location, Op, Pattern, RelPath, Result, name};
 use haul_s3::{ListSpec, ObjectId, S3Lister};
 
 use crate::{Haul, Selection};
@@ -126,7 +126,7 @@ impl Haul {
                 _ => {
                     let what = "a stream cannot be one of many sources";
                     let e = Error::new(ErrorKind::Invalid, Op::Open, source, what)
-                        .with_hint("copy it alone: haul cp - DEST");
+                        .with_hint(Hint::CopyStreamAlone);
                     return Err(e);
                 }
             };
@@ -153,7 +153,7 @@ impl Haul {
             if !recursive {
                 let what = if key.is_empty() { "it is a bucket" } else { "it is a prefix" };
                 let e = Error::new(ErrorKind::Invalid, Op::Open, location, what);
-                return Ok((Kind::Nothing(e.with_hint("-r takes all that is below it")), None));
+                return Ok((Kind::Nothing(e.with_hint(Hint::Recurse)), None));
             }
             return Ok((Kind::Prefix(bucket.to_owned(), key.to_owned()), None));
         }
@@ -204,7 +204,7 @@ async fn on_disk(path: &Path, recursive: bool, into: bool) -> (Kind, Option<RelP
         Ok(metadata) if metadata.is_dir() => {
             if !recursive {
                 let e = Error::new(ErrorKind::Invalid, Op::Open, path.display(), "it is a folder");
-                return (Kind::Nothing(e.with_hint("-r takes all that is below it")), None);
+                return (Kind::Nothing(e.with_hint(Hint::Recurse)), None);
             }
             let base = path.file_name().filter(|_| into && !ends_in_slash(path)).map(RelPath::new);
             (Kind::Folder(path.to_owned()), base)

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use haul_core::{Error, ErrorKind, Location, Op, Result, name};
+use haul_core::{Error, ErrorKind, Hint, Location, Op, Result, name};
 
 use crate::web;
 
@@ -33,7 +33,7 @@ pub fn destination(from: &Location, to: Location) -> Result<Location> {
             let Some(name) = name.to_str() else {
                 let detail = "its name is not UTF-8, and S3 keys are";
                 return Err(Error::new(ErrorKind::Invalid, Op::Parse, from, detail)
-                    .with_hint("name the key in full"));
+                    .with_hint(Hint::NameKey));
             };
             Ok(Location::S3 { bucket, key: format!("{key}{name}") })
         }
@@ -48,7 +48,7 @@ fn is_folder(path: &Path) -> bool {
 fn name_of(from: &Location, into: &str) -> Result<std::ffi::OsString> {
     let nameless = |detail: &str| {
         Error::new(ErrorKind::Invalid, Op::Parse, from, detail)
-            .with_hint(format!("name the destination in full: {into}NAME"))
+            .with_hint(Hint::NameDestination(into.into()))
     };
     match from {
         Location::Local(path) => {

@@ -104,7 +104,7 @@ fn offer(picked: Picked, sources: &Sources) -> Result<Offer> {
 async fn saved(engine: &Engine, cx: &JobContext, folder: &Path, name: String) -> Result<Offer> {
     let path = folder.join("stdin");
     let text = "standard input is saved until the share ends";
-    cx.events.send(Event::Note { text: text.into() });
+    cx.events.send(Event::note(text));
     let size = save(engine, cx, &path).await?;
     let source = Arc::new(LocalSource::new(path, engine.pool().clone()));
     let what = What::File { source, size, mode: None, modified: None };

@@ -1,7 +1,8 @@
 //! A list of names that may be long.
 //!
 //! Owns names that have to wait for the end of a job, each with what is to be remembered about it: a
-//! few in memory, more in an unlinked temporary file. So the memory of `sync --delete` does not depend on how much there is to delete.
+//! few in memory, more in an unlinked temporary file. So the memory of a sync that removes does not
+//! depend on how much there is to remove.
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -12,8 +12,8 @@ use futures::stream::{self, Stream, StreamExt as _};
 use haul_core::handle::JobContext;
 use haul_core::many::Item;
 use haul_core::{
-    Attributes, Engine, Error, ErrorKind, Location, Op, Outcome, RelPath, Result, Settled, Summary,
-    TransferHandle,
+    Attributes, Engine, Error, ErrorKind, Hint, Location, Op, Outcome, RelPath, Result, Settled,
+    Summary, TransferHandle,
 };
 use haul_local::{DestinationRoot, Durability, FsyncPolicy, Symlinks};
 
@@ -48,9 +48,8 @@ impl Haul {
         let url = request.select.sources.iter().find(|s| matches!(s, Location::Http(_)));
         if let (Some(url), true) = (url, request.remove_source) {
             let what = "what is behind a URL cannot be removed";
-            return Err(
-                Error::new(ErrorKind::Unsupported, Op::Move, url, what).with_hint("cp copies it")
-            );
+            return Err(Error::new(ErrorKind::Unsupported, Op::Move, url, what)
+                .with_hint(Hint::CopyInstead));
         }
         if request.remove_source && request.select.symlinks == Symlinks::Follow {
             // What a link leads to is not the source's to remove.
@@ -434,7 +433,7 @@ mod tests {
         assert_eq!(workers_for(std::iter::empty()), 4);
     }
 
-    /// A.26: `--fsync never` does not make a move remove what is not on the disk yet.
+    /// A.26: a move that does not flush files does not remove what is not on the disk yet, either.
     #[test]
     fn moves_are_durable_whatever_was_asked_for() {
         let how = |remove_source| How {

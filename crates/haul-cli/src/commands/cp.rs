@@ -3,7 +3,7 @@
 //! Owns the choice between the two: one source, named in full, is copied as itself; everything else
 //! is a selection.
 
-use haul::{CopyRequest, ErrorKind, Haul, Location, Op, Report, TreeRequest};
+use haul::{CopyRequest, ErrorKind, Haul, Hint, Location, Op, Report, TreeRequest};
 use serde_json::json;
 
 use super::many;
@@ -82,7 +82,7 @@ fn refuse_folder(from: &Location) -> haul::Result<()> {
     match from {
         Location::Local(path) if path.is_dir() => {
             Err(haul::Error::new(ErrorKind::Invalid, Op::Open, from, "it is a folder")
-                .with_hint("-r takes all that is below it"))
+                .with_hint(Hint::Recurse))
         }
         _ => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use haul::{ErrorKind, Haul, LinkMethod, LinkStyle, Location, Op, PublishRequest};
+use haul::{ErrorKind, Haul, Hint, LinkMethod, LinkStyle, Location, Op, PublishRequest};
 
 use super::many;
 use crate::args::PublishArgs;
@@ -59,7 +59,7 @@ fn base_url(base: &str) -> haul::Result<String> {
     }
     let what = "links start with the address of a server";
     Err(haul::Error::new(ErrorKind::Invalid, Op::Parse, base, what)
-        .with_hint("--public-url-base https://HOST/PATH"))
+        .with_hint(Hint::own("--public-url-base https://HOST/PATH")))
 }
 
 /// U0.4: a link dies with the credentials that it was signed with.

@@ -7,8 +7,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use haul::{
-    Error, ErrorKind, Foreign, Haul, Location, Look, Op, ReceiveOptions, ReceiveRequest, Received,
-    ReceivedKind, Ticket,
+    Error, ErrorKind, Foreign, Haul, Hint, Location, Look, Op, ReceiveOptions, ReceiveRequest,
+    Received, ReceivedKind, Ticket,
 };
 use serde_json::json;
 
@@ -130,7 +130,7 @@ fn words(args: &ReceiveArgs) -> anyhow::Result<(Ticket, Option<Location>)> {
         (Some(file), [to]) => (from_file(file)?, Some(*to)),
         (Some(_), _) => {
             let what = "the ticket comes from --ticket-file, or is the first argument";
-            return Err(misused(what).with_hint("keep one of the two").into());
+            return Err(misused(what).with_hint(Hint::own("keep one of the two")).into());
         }
         (None, []) => (from_environment()?, None),
         // One word is the ticket, unless that is known already.
@@ -143,7 +143,7 @@ fn words(args: &ReceiveArgs) -> anyhow::Result<(Ticket, Option<Location>)> {
         (None, [ticket, to]) => (text(ticket), Some(*to)),
         (None, _) => {
             let what = "there are more of them than TICKET and DEST";
-            return Err(misused(what).with_hint("haul receive TICKET [DEST]").into());
+            return Err(misused(what).with_hint(Hint::own("haul receive TICKET [DEST]")).into());
         }
     };
     let to = to.map(|to| settings::location(to)).transpose()?;
@@ -160,8 +160,9 @@ fn text(word: &OsString) -> String {
 
 fn from_environment() -> haul::Result<String> {
     config::variable("HAUL_TICKET").ok_or_else(|| {
-        misused("the ticket is missing")
-            .with_hint("haul receive TICKET [DEST], or --ticket-file FILE, or HAUL_TICKET")
+        misused("the ticket is missing").with_hint(Hint::own(
+            "haul receive TICKET [DEST], or --ticket-file FILE, or HAUL_TICKET",
+        ))
     })
 }
 

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use haul::{
-    Error, ErrorKind, Event, Location, Op, PeerEvent, Settled, ShareEnd, ShareKey, ShareOptions,
-    ShareRequest, Shared,
+    Error, ErrorKind, Event, Hint, Location, Op, PeerEvent, Settled, ShareEnd, ShareKey,
+    ShareOptions, ShareRequest, Shared,
 };
 use serde_json::json;
 
@@ -52,7 +52,7 @@ fn revoke(args: &SendArgs, sources: &[Location], session: &Session) -> anyhow::R
     if sources.contains(&Location::Stdio) {
         let what = "what comes from a pipe never has the same ticket twice";
         let e = Error::new(ErrorKind::Invalid, Op::Parse, "--revoke", what);
-        return Err(e.with_hint("stop the haul send that shares it").into());
+        return Err(e.with_hint(Hint::own("stop the haul send that shares it")).into());
     }
     let identity = identity::load(&identity::path(args.identity.as_deref()))?;
     Book::of(identity).revoke(&Subject::of(args, sources)?)?;
@@ -66,7 +66,8 @@ fn revoke(args: &SendArgs, sources: &[Location], session: &Session) -> anyhow::R
 
 fn refuse_mixture(args: &SendArgs, sources: &[Location]) -> haul::Result<()> {
     let wrong = |what, hint: &str| {
-        Err(Error::new(ErrorKind::Invalid, Op::Parse, "the arguments", what).with_hint(hint))
+        Err(Error::new(ErrorKind::Invalid, Op::Parse, "the arguments", what)
+            .with_hint(Hint::own(hint)))
     };
     let stdin = sources.contains(&Location::Stdio);
     if stdin && sources.len() > 1 {

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use haul::redact::escape_control as show;
-use haul::{Foreign, PendingUpload};
+use haul::{Foreign, Hint, PendingUpload};
 use serde_json::{Value, json};
 
 use crate::args::{AbortArgs, UploadsArgs, UploadsCommand, UploadsRef};
@@ -44,7 +44,7 @@ async fn abort(args: &AbortArgs, session: &Session) -> anyhow::Result<Exit> {
         let what = format!("no upload {id} is pending there");
         let place = args.uploads.location.to_string_lossy();
         let e = haul::Error::new(haul::ErrorKind::NotFound, haul::Op::Abort, place, what)
-            .with_hint("haul uploads ls shows them");
+            .with_hint(Hint::own("haul uploads ls shows them"));
         return Err(e.into());
     }
     let mut exit = Exit::Done;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::peers::{self, Peers, Reach};
 use super::{Pulse, Render};
-use crate::output;
+use crate::{hints, output};
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -58,7 +58,9 @@ impl Render for Json {
             Event::Retrying { error, attempt, wait } => json!({
                 "type": "retrying", "error": error, "attempt": attempt, "wait": wait.as_secs_f64(),
             }),
-            Event::Note { text } => json!({"type": "note", "text": text.exact()}),
+            Event::Note { text, hint } => {
+                json!({"type": "note", "text": hints::note(text, hint.as_ref()).exact()})
+            }
             Event::ItemDone { report } => {
                 json!({
                     "type": "done", "from": report.from.exact(), "to": report.to.exact(), "bytes": report.bytes,

@@ -23,7 +23,7 @@ use haul::{Event, Foreign, Haul, MeterSnapshot, Settled, Summary, TransferHandle
 use crate::args::{Common, ProgressMode};
 use crate::session::Session;
 use crate::size::human;
-use crate::{output, signals};
+use crate::{hints, output, signals};
 use peers::Peers;
 use printer::Printer;
 
@@ -264,8 +264,8 @@ impl<'a> Show<'a> {
 
     fn is_old_news(&mut self, event: &Event) -> bool {
         match event {
-            Event::Note { text } if self.told.len() < NOTES => !self.told.insert(text.clone()),
-            Event::Note { text } => self.told.contains(text),
+            Event::Note { text, .. } if self.told.len() < NOTES => !self.told.insert(text.clone()),
+            Event::Note { text, .. } => self.told.contains(text),
             Event::Retrying { .. } => {
                 let soon = self.last_retry.is_some_and(|told| told.elapsed() < BETWEEN_RETRIES);
                 if !soon {
@@ -353,7 +353,9 @@ fn checked(meter: &MeterSnapshot) -> String {
 fn note_of(event: &Event, peers: &mut Peers) -> Option<String> {
     match event {
         Event::Retrying { error, attempt, wait } => Some(retry_line(error, *attempt, *wait)),
-        Event::Note { text } => Some(output::error_line(&text.to_string())),
+        Event::Note { text, hint } => {
+            Some(output::error_line(&hints::note(text, hint.as_ref()).to_string()))
+        }
         event => peers.line(event),
     }
 }

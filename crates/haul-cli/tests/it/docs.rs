@@ -6,6 +6,7 @@
 //! is in [`Block`].
 
 mod guarantees;
+mod hints;
 mod objects;
 mod place;
 mod requirements;

@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::fetch::{FetchRules, compare};
 use crate::gate;
 use crate::handle::JobContext;
+use crate::hint::Hint;
 use crate::limits::SourceLimits;
 use crate::retry::Backoff;
 use crate::source::ReadStream;
@@ -177,9 +178,7 @@ impl Intake {
 
     /// A stream that is not as long as the caller said.
     fn unkept(&self, what: String) -> Error {
-        let hint = "this destination has to be told the length before the first byte: \
-                    --expected-size must be exact";
-        Error::new(ErrorKind::Invalid, Op::Read, &self.location, what).with_hint(hint)
+        Error::new(ErrorKind::Invalid, Op::Read, &self.location, what).with_hint(Hint::ExactLength)
     }
 
     /// Waits before the stream is resumed, if it can be.
@@ -204,7 +203,7 @@ impl Intake {
         let of = size.map_or(String::new(), |size| format!(" of {size}"));
         let what = format!("{} after {} bytes{of}", e.detail(), self.at);
         Error::new(e.kind(), Op::Read, &self.location, what)
-            .with_hint("the source gives no way to go on where it broke off: begin again")
+            .with_hint(Hint::BeginAgain)
             .with_source(e)
     }
 }

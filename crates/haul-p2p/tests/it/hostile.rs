@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use haul_core::{ErrorKind, Outcome, PeerEvent};
+use haul_core::{ErrorKind, Hint, Outcome, PeerEvent};
 use haul_p2p::ReceiveOptions;
 
 use crate::fake::{
@@ -364,7 +364,7 @@ async fn hidden_names_come_only_where_they_are_asked_for() {
     assert_eq!(visit.got.counts(), (1, 0, 5), "{:?}", visit.got.settled);
     assert_eq!(visit.names(), ["photos", "photos/.sorted"].map(PathBuf::from));
     let e = visit.got.error(".bash_profile");
-    assert!(e.to_string().contains("--hidden"), "{e}");
+    assert_eq!(e.hint(), Some(&Hint::TakeHidden), "{e}");
     let visit = Visit::of(vec![script], contents([large])).await;
     assert_eq!(visit.got.counts(), (6, 0, 0), "{:?}", visit.got.settled);
 }
@@ -406,7 +406,8 @@ async fn lists_have_an_end() {
     let visit = Visit::with(vec![script], Contents::new(), few).await;
     let e = visit.got.result.as_ref().unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Rejected, "{e}");
-    assert!(e.to_string().contains("more than 1000") && e.hint().is_some(), "{e}");
+    assert!(e.to_string().contains("more than 1000"), "{e}");
+    assert_eq!(e.hint(), Some(&Hint::AllowMoreFiles));
     assert!(visit.got.settled.len() <= 1000);
 
     // A reason as long as a message may be.

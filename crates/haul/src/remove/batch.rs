@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use futures::future::BoxFuture;
 use futures::stream::StreamExt as _;
 use haul_core::handle::JobContext;
-use haul_core::{Error, ErrorKind, Op, Outcome, Result, Retry};
+use haul_core::{Error, ErrorKind, Hint, Op, Outcome, Result, Retry};
 use haul_s3::{S3Client, compares_when_removing};
 
 use super::{Doomed, Remover};
@@ -62,7 +62,7 @@ impl<'a> Batch<'a> {
                 let place = format!("{location}/{}{}", self.prefix, doomed.path.exact());
                 let each = Error::new(e.kind(), Op::Remove, place, e.detail());
                 Outcome::Failed(match e.hint() {
-                    Some(hint) => each.with_hint(hint),
+                    Some(hint) => each.with_hint(hint.clone()),
                     None => each,
                 })
             }
@@ -149,7 +149,7 @@ impl<'a> Batch<'a> {
             Ok(_) => {
                 let what = "it is not what was listed any more: it stays";
                 let e = Error::new(ErrorKind::SourceChanged, Op::Remove, &object, what);
-                Some(Outcome::Failed(e.with_hint("run the command again")))
+                Some(Outcome::Failed(e.with_hint(Hint::TryAgain)))
             }
             // Somebody else was faster.
             Err(e) if e.kind() == ErrorKind::NotFound => Some(Outcome::Removed),

@@ -1,4 +1,4 @@
-//! Removing many things: `rm`, and what `sync --delete` leaves over.
+//! Removing many things: what was selected, or what a sync leaves over.
 //!
 //! Owns the batches: a store removes up to 1,000 keys by one request, and each key is settled by
 //! itself.
@@ -15,8 +15,8 @@ use futures::stream::{Stream, StreamExt as _};
 use haul_core::handle::JobContext;
 use haul_core::many::{Item, MOST_AT_ONCE};
 use haul_core::{
-    Change, Engine, Entry, EntryKind, Error, ErrorKind, Location, Op, Outcome, Pattern, RelPath,
-    Result, Settled, Summary, TransferHandle,
+    Change, Engine, Entry, EntryKind, Error, ErrorKind, Hint, Location, Op, Outcome, Pattern,
+    RelPath, Result, Settled, Summary, TransferHandle,
 };
 use haul_local::DestinationRoot;
 use haul_s3::{ListSpec, ObjectId, S3Client, S3Lister};
@@ -164,7 +164,7 @@ impl Haul {
             if !matches!(source, Location::S3 { .. }) {
                 let what = "only objects in stores are removed";
                 return Err(Error::new(ErrorKind::Invalid, Op::Remove, source, what)
-                    .with_hint("objects are written s3://BUCKET/KEY"));
+                    .with_hint(Hint::WriteObject));
             }
         }
         let client = this.dest_client().await?;

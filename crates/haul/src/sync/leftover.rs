@@ -1,4 +1,4 @@
-//! What only the destination has: `sync --delete`.
+//! What only the destination has, and a sync may remove.
 //!
 //! Owns the list of it, and the rules under which it is removed: after everything else, and all or
 //! nothing. Must never let anything go after an item that failed, for a source that has nothing in it,
@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use futures::stream::StreamExt as _;
 use haul_core::handle::JobContext;
-use haul_core::{Entry, EntryKind, Error, ErrorKind, Op, RelPath, Result};
+use haul_core::{Entry, EntryKind, Error, ErrorKind, Hint, Op, RelPath, Result};
 
 use super::Pairs;
 use super::exchange::Blocked;
@@ -127,7 +127,7 @@ impl Plan {
     /// Says why nothing may be removed.
     fn refuse(&self, request: &SyncRequest, failed: u64) -> Result<()> {
         let count = self.count.load(Ordering::Relaxed);
-        let refuse = |kind, why: String, hint: &str| {
+        let refuse = |kind, why: String, hint| {
             let what = format!("nothing was removed{why}");
             Err(Error::new(kind, Op::Remove, &request.to, what).with_hint(hint))
         };
@@ -136,25 +136,19 @@ impl Plan {
         let closed = self.source.is_closed() || self.dest.is_closed();
         if cut_short || closed || unseen && !request.ignore_errors {
             let why = ", because not everything could be listed".to_owned();
-            return refuse(ErrorKind::Io, why, "what was not seen might be taken for gone");
+            return refuse(ErrorKind::Io, why, Hint::NotAllSeen);
         }
         if failed > 0 && !request.ignore_errors {
             let why = format!(", because {failed} failed");
-            return refuse(
-                ErrorKind::Io,
-                why,
-                "run it again; --ignore-errors removes all the same",
-            );
+            return refuse(ErrorKind::Io, why, Hint::IgnoreErrors);
         }
         if request.max_delete.is_none() && !self.found.load(Ordering::Relaxed) {
             let why = format!(": {} has nothing in it that is meant", request.from);
-            let hint =
-                "is it spelled right, and mounted? --max-delete N removes up to N all the same";
-            return refuse(ErrorKind::Invalid, why, hint);
+            return refuse(ErrorKind::Invalid, why, Hint::LimitRemovals);
         }
         if request.max_delete.is_some_and(|most| count > most) {
             let why = format!(": {count} would have to go");
-            return refuse(ErrorKind::Invalid, why, "look with --dry-run, or raise --max-delete");
+            return refuse(ErrorKind::Invalid, why, Hint::RaiseLimit);
         }
         Ok(())
     }

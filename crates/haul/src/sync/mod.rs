@@ -291,7 +291,7 @@ impl Pairs {
             // on it.
             Ok(Step::Hidden(e)) if plan.delete => return failed(e),
             Ok(Step::Hidden(e)) => {
-                cx.events.send(Event::Note { text: e.to_string().into() });
+                cx.events.send(Event::note(e.to_string()));
                 return None;
             }
             Ok(Step::Unlisted(e)) => return failed(e),

@@ -302,7 +302,7 @@ async fn an_index_that_cannot_be_used_costs_a_note() {
         let listening = async {
             let mut notes = Vec::new();
             while let Some(event) = events.recv().await {
-                if let haul::Event::Note { text } = event {
+                if let haul::Event::Note { text, .. } = event {
                     notes.push(text);
                 }
             }

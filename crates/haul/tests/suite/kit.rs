@@ -193,9 +193,9 @@ pub(crate) async fn finish(mut handle: TransferHandle) -> (Result<Report>, Vec<E
     (result, said)
 }
 
-/// An error with its hint, as a user reads it.
+/// An error with its hint, in the library's words.
 pub(crate) fn words(e: &Error) -> String {
-    format!("{e} ({})", e.hint().unwrap_or_default())
+    format!("{e} ({})", e.hint().map(ToString::to_string).unwrap_or_default())
 }
 
 /// A FIFO with a reader that takes everything: what standard output is to `haul cat`.

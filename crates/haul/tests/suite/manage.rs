@@ -68,7 +68,7 @@ async fn a_prefix_needs_to_be_meant() {
     for location in [s3("p/"), bucket()] {
         let many = kit.remove_tree(remove_of(location)).await;
         assert_eq!(many.counts(), (0, 0, 0, 1));
-        assert!(many.failures()[0].contains("-r"), "{:?}", many.failures());
+        assert!(many.failures()[0].contains("recursive"), "{:?}", many.failures());
     }
     let many = kit.remove_tree(below(s3("nothing/"))).await;
     assert!(many.failures()[0].contains("nothing below"), "{:?}", many.failures());

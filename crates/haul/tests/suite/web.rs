@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use haul::{CopyRequest, Error, ErrorKind, LinkMethod, Location, Options, TreeRequest, Verified};
+use haul::{
+    CopyRequest, Error, ErrorKind, Hint, LinkMethod, Location, Options, TreeRequest, Verified,
+};
 use haul_testkit::http::{Act, HttpRules, HttpServer, Tag};
 use haul_testkit::{Fault, Op, StoreRules};
 
@@ -234,7 +236,7 @@ async fn a_presigned_link_is_a_destination() {
     let (server, _) = web(unknown_length(), "/a", 3 * PART);
     let e = fails(&kit, &url(server.url("/a")), &put_link(&kit, "to").await).await;
     assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
-    assert!(words(&e).contains("--expected-size"), "{e}");
+    assert_eq!(e.hint(), Some(&Hint::TellLength), "{e}");
     let mut request = CopyRequest::new(url(server.url("/a")), put_link(&kit, "to").await);
     request.expected_size = Some(3 * PART);
     kit.request(request).await.unwrap();
@@ -268,7 +270,7 @@ async fn a_link_for_one_content_type() {
     let to = link(&kit, "to", typed).await;
     let e = fails(&kit, &file, &to).await;
     assert_eq!(e.kind(), ErrorKind::AccessDenied, "{e}");
-    assert!(words(&e).contains("--content-type"), "{}", words(&e));
+    assert_eq!(e.hint(), Some(&Hint::GiveContentType), "{}", words(&e));
     let mut request = CopyRequest::new(file, to);
     request.attributes.content_type = Some("text/x-test".into());
     kit.request(request).await.unwrap();

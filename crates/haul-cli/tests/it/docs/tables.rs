@@ -11,7 +11,7 @@ use super::{PAGES, blocks, page, root};
 use crate::harness::World;
 
 /// The commands of `haul`, each with the flags that its help shows.
-async fn help() -> BTreeMap<String, BTreeSet<String>> {
+pub(super) async fn help() -> BTreeMap<String, BTreeSet<String>> {
     let world = World::new().await;
     let mut all = BTreeMap::new();
     let mut waiting = vec![String::new()];
