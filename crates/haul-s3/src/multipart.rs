@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use haul_core::{Attributes, Checksum, Committed, Error, ErrorKind, Op, Result, Retry, Verified};
 use md5::{Digest as _, Md5};
@@ -39,6 +40,8 @@ pub(crate) struct Multipart {
     overwrite: bool,
     /// Whether a completion was tried: its answer may have been lost.
     tried: AtomicBool,
+    /// Whether the last completion was answered with a yes that makes no sense.
+    garbled: AtomicBool,
     /// How long its beginning was uncertain, where it was: another upload may have been begun.
     lost: Mutex<Option<Duration>>,
 }
@@ -92,7 +95,8 @@ impl Multipart {
         let id = asking.await.inspect_err(|e| spec.doubt.note(began, e))?;
         let lost = Mutex::new(spec.doubt.lasted());
         let (checksummed, tried) = (AtomicBool::new(checksummed), AtomicBool::new(false));
-        Ok(Self { client, object, id, checksummed, overwrite: spec.overwrite, tried, lost })
+        let (overwrite, garbled) = (spec.overwrite, AtomicBool::new(false));
+        Ok(Self { client, object, id, checksummed, overwrite, tried, garbled, lost })
     }
 
     /// Whether parts carry checksums.
@@ -121,8 +125,8 @@ impl Multipart {
             {
                 self.landed(etag, expected).await?.ok_or(e)
             }
-            // An answer that makes no sense says nothing, like one that is lost; moto 5.2 has no other.
-            Err(e) if e.kind() == ErrorKind::Protocol => {
+            // A yes that makes no sense may come as often as it is asked for: moto 5.2 has no other.
+            Err(e) if self.garbled.swap(false, Ordering::SeqCst) => {
                 let landed = self.landed(etag, expected).await?.ok_or(e)?;
                 // What is there may be older: then the upload is, too.
                 if let Err(e) = abort_upload(&self.client, &self.object, &self.id).await {
@@ -151,7 +155,12 @@ impl Multipart {
             .set_checksum_type(checksum.as_ref().map(|_| ChecksumType::FullObject))
             .set_if_none_match((!self.overwrite).then(|| "*".to_owned()));
         let sent = self.client.sending(request.send()).await;
-        let answer = sent.map_err(|e| at.failure(Op::Commit, &self.object.to_string(), e))?;
+        let yes = sent.as_ref().err().and_then(|e| e.raw_response()).is_some_and(is_success);
+        let answer = sent.map_err(|e| {
+            let e = Error::from(at.failure(Op::Commit, &self.object.to_string(), e));
+            self.garbled.store(yes && e.kind() == ErrorKind::Protocol, Ordering::SeqCst);
+            e
+        })?;
         let etag = said_etag(answer.e_tag(), Op::Commit, &self.object)?;
         let echoed = checksum.is_some() && answer.checksum_crc64_nvme() == checksum.as_deref();
         let verified = match expected.checksum {
@@ -208,6 +217,10 @@ impl Multipart {
             tracing::warn!("{e}; another upload of {} may be left behind", self.object);
         }
     }
+}
+
+fn is_success(answer: &HttpResponse) -> bool {
+    answer.status().is_success()
 }
 
 /// The ETag of an object made of `parts`, where parts have MD5s for ETags. Stores that encrypt have

@@ -223,6 +223,8 @@ fn pair(command: &Command, source: &Entry, dest: &Entry) -> Fate {
         Evidence::Times => {
             let (from, to) = (source.at.space.is_disk(), dest.at.space.is_disk());
             let equal = coarser(s.modified, d.modified) == coarser(d.modified, s.modified);
+            // A file keeps more than an object's second, unless it has it from there.
+            let exact = coarser(s.modified, d.modified) == d.modified;
             match (from, to) {
                 // The same second, and one side has no more than seconds.
                 (true, true) if equal && s.modified != d.modified => Fate::Open,
@@ -233,8 +235,8 @@ fn pair(command: &Command, source: &Entry, dest: &Entry) -> Fate {
                     let newer = d.modified > edited && d.modified >= changed;
                     remembered(newer, d.kept, (s, d), s.modified)
                 }
-                (false, true) if d.origin && s.content == d.content && !equal => Fate::Open,
-                (false, true) => remembered(equal, s.kept, (s, d), d.modified),
+                (false, true) if d.origin && s.content == d.content && !exact => Fate::Open,
+                (false, true) => remembered(exact, s.kept, (s, d), d.modified),
                 // All of one part, so the ETags tell.
                 (false, false) => same(s.content == d.content),
             }

@@ -99,9 +99,10 @@ impl Trouble {
         let removes = command.verb == Verb::Remove;
         let has_content = |at: &At| before.get(at).is_some_and(|node| node.content.is_some());
         let file = |at: &&At| !removes && !at.path.ends_with('/') && has_content(at);
-        // What was written before it is listed is what was listed: if it is to go, it goes.
-        let listed = self.op == Op::ListObjects;
-        let items = forecast.items.iter().filter(|item| !listed || item.to.is_some());
+        // What was written before it is listed is what was listed: if it is to go, it goes. So it does
+        // after the look just before the removal, where the store does not compare by itself.
+        let looked_at = matches!(self.op, Op::ListObjects | Op::HeadObject);
+        let items = forecast.items.iter().filter(|item| !looked_at || item.to.is_some());
         let all: Vec<_> = items.map(|i| &i.from).filter(file).collect();
         all.get(index % all.len().max(1)).map(|at| (*at).clone())
     }
