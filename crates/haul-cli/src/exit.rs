@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue};
 use haul::ErrorKind;
 
 use crate::config::{SETTINGS, variable};
-use crate::{hints, output};
+use crate::{habits, hints, output};
 
 /// How a run ended, as documented in `haul --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,9 +119,10 @@ pub(crate) fn misused(error: &clap::Error) -> Exit {
     if let Some(name) = variable_at_fault(error) {
         said = format!("{said} (from the environment: {name})");
     }
-    if let Some(tip) = lines.find_map(|l| l.strip_prefix("tip: ")) {
-        said = format!("{said} ({tip})");
+    if let Some(way) = habits::way(error, &text) {
+        said = format!("{said} ({way})");
     }
+    let said = said.replace("invalid digit found in string", "write a number");
     output::error(&format!("{said}; see --help"));
     Exit::Usage
 }

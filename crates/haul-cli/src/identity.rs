@@ -43,7 +43,7 @@ fn read(path: &Path) -> Result<Identity> {
     }
     let text = std::io::read_to_string(std::io::Read::take(file, 1 << 10)).map_err(failed)?;
     parse(text.trim()).ok_or_else(|| {
-        let what = "it is no identity: 64 hexadecimal digits";
+        let what = "it is not an identity (64 hexadecimal digits)";
         Error::new(ErrorKind::Invalid, Op::Parse, path.display(), what)
             .with_hint(Hint::own("--identity names another; one that is missing is made"))
     })

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod config;
 mod exit;
+mod habits;
 mod hints;
 mod identity;
 mod moment;

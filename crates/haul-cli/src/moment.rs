@@ -32,15 +32,46 @@ pub(crate) fn parse_life(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A moment: an age (`7d`), a date (`2026-01-31`) or a time (`2026-01-31T12:00:00Z`).
+/// A moment: an age (`7d`), a date (`2026-01-31`) or a time (`2026-01-31T12:00:00Z`, or with an
+/// offset such as `+02:00`).
 fn parse_moment(text: &str) -> Result<SystemTime, String> {
     let bad = || format!("{text:?} is neither an age (7d) nor a date (2026-01-31, RFC 3339)");
     if let Ok(age) = humantime::parse_duration(text) {
         return SystemTime::now().checked_sub(age).ok_or_else(bad);
     }
-    let whole_day = text.len() == "2026-01-31".len();
-    let time = if whole_day { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    humantime::parse_rfc3339(&time).map_err(|_| bad())
+    if text.len() == "2026-01-31".len() {
+        return humantime::parse_rfc3339(&format!("{text}T00:00:00Z")).map_err(|_| bad());
+    }
+    if let Some((local, offset)) = offset_of(text) {
+        // humantime reads UTC alone.
+        let local = humantime::parse_rfc3339(&format!("{local}Z")).map_err(|_| bad())?;
+        let utc = match offset {
+            Offset::East(ahead) => local.checked_sub(ahead),
+            Offset::West(behind) => local.checked_add(behind),
+        };
+        return utc.ok_or_else(bad);
+    }
+    humantime::parse_rfc3339(text).map_err(|_| bad())
+}
+
+/// How far a clock is from UTC.
+enum Offset {
+    East(Duration),
+    West(Duration),
+}
+
+/// A time with an offset from UTC, `+02:00` or `-0930`, taken apart.
+fn offset_of(text: &str) -> Option<(&str, Offset)> {
+    let day = "2026-01-31T".len();
+    let at = day + text.get(day..)?.find(['+', '-'])?;
+    let (local, offset) = text.split_at(at);
+    let digits: String = offset[1..].chars().filter(|c| *c != ':').collect();
+    if digits.len() != 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let (hours, minutes): (u64, u64) = (digits[..2].parse().ok()?, digits[2..].parse().ok()?);
+    let far = (hours < 24 && minutes < 60).then(|| Duration::from_mins(hours * 60 + minutes))?;
+    Some((local, if offset.starts_with('+') { Offset::East(far) } else { Offset::West(far) }))
 }
 
 /// A moment, and how it was written: an age is another moment every time.
@@ -91,8 +122,27 @@ mod tests {
         let day = parse_moment("2026-01-31").unwrap();
         assert_eq!(rfc3339(day), "2026-01-31T00:00:00Z");
         assert_eq!(parse_moment("2026-01-31T00:00:00Z").unwrap(), day);
+        for (text, utc) in [
+            ("2026-01-31T12:00:00+02:00", "2026-01-31T10:00:00Z"),
+            ("2026-01-31T22:30:00-09:30", "2026-02-01T08:00:00Z"),
+            ("2026-01-31T12:00:00.5+0530", "2026-01-31T06:30:00Z"),
+        ] {
+            assert_eq!(rfc3339(parse_moment(text).unwrap()), utc, "{text}");
+        }
         assert!(parse_moment("7d").unwrap() < SystemTime::now());
-        for bad in ["", "yesterday", "2026-13-01", "2026-01-31T25:00:00Z", "999999999999y"] {
+        // As everywhere in humantime, and as the help says.
+        let age = |text| SystemTime::now().duration_since(parse_moment(text).unwrap()).unwrap();
+        assert!(age("1m") < Duration::from_hours(1) && age("1M") > Duration::from_hours(24 * 28));
+        for bad in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "2026-01-31T25:00:00Z",
+            "2026-01-31T12:00:00+25:00",
+            "2026-01-31T12:00:00+2",
+            "2026-01-31T12:00:00Z+02:00",
+            "999999999999y",
+        ] {
             assert!(parse_moment(bad).is_err(), "{bad}");
         }
     }

@@ -11,6 +11,7 @@ use clap::{ArgMatches, FromArgMatches as _};
 
 use crate::args::{self, Cli, Command, ConfigCommand};
 use crate::config::{Config, ProfileRef};
+use crate::habits;
 
 /// A command, the settings it was read with, and what the parser knows about them.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ impl Parser {
     }
 
     pub(crate) fn parse(&mut self, words: &[OsString]) -> Result<Parsed, clap::Error> {
+        let words = habits::command_first(words, &self.command);
         let matches = self.command.try_get_matches_from_mut(words)?;
         let cli = Cli::from_arg_matches(&matches)?;
         let matches = innermost(matches);

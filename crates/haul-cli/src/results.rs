@@ -6,12 +6,11 @@
 use std::time::Instant;
 
 use haul::{
-    Change, Difference, ErrorKind, Haul, InOrder, Outcome, Report, Settled, Skip, Summary,
-    TransferHandle,
+    Change, Difference, ErrorKind, Foreign, Haul, InOrder, Location, Outcome, Report, Settled,
+    Skip, Summary, TransferHandle,
 };
 use serde_json::{Value, json};
 
-use crate::args::Common;
 use crate::exit::{self, Exit};
 use crate::render::{self, Listener, Say};
 use crate::session::Session;
@@ -47,6 +46,11 @@ const UNKNOWN: &str =
     "unknown: the size is the same, and nothing is kept to compare the contents by";
 
 impl Telling {
+    /// Whether its lines are what the command is for: the links of `publish`.
+    fn is_asked_for(self) -> bool {
+        self.verb == Verb::Publish
+    }
+
     /// Whether the job changes anything: `check` and dry runs only tell.
     fn changes(self) -> bool {
         !self.dry_run && self.verb != Verb::Check
@@ -61,9 +65,11 @@ pub(crate) async fn run(
     telling: Telling,
 ) -> anyhow::Result<Exit> {
     let (tally, meter, started) = (job.tally(), job.meter(), Instant::now());
-    let common = &session.common;
-    let mut results = Results::new(telling, common);
-    let result = render::follow_many(haul, job, session, &mut results).await;
+    let mut results = Results::new(telling, session);
+    let result = match telling.verb {
+        Verb::Receive => render::follow_receive(haul, job, session, &mut results).await,
+        _ => render::follow_many(haul, job, session, &mut results).await,
+    };
     let summary = result.as_ref().copied().unwrap_or_else(|_| {
         // A job that was cut short has done what it has done.
         let mut summary = tally.snapshot();
@@ -76,7 +82,7 @@ pub(crate) async fn run(
     {
         if telling.changes() {
             let line = line_of(&summary, resumed, telling);
-            output::error(&format!("nobody reads the results: stopped with {line}"));
+            output::error(&format!("standard output was closed: stopped with {line}"));
         }
         return Ok(exit::code(e.kind()));
     }
@@ -97,6 +103,9 @@ fn tell_end(
         let mut object = object_of(summary);
         if telling.verb == Verb::Receive {
             object["resumed"] = resumed.into();
+        }
+        if telling.dry_run {
+            object["dry_run"] = true.into();
         }
         return output::result(&object.to_string());
     }
@@ -121,6 +130,8 @@ pub(crate) struct Results {
     telling: Telling,
     json: bool,
     verbose: bool,
+    /// Whether items that were changed have no lines.
+    hushed: bool,
     order: InOrder,
     failure: Option<ErrorKind>,
 }
@@ -128,7 +139,8 @@ pub(crate) struct Results {
 impl Default for Results {
     fn default() -> Self {
         let telling = Telling { verb: Verb::Copy, dry_run: false, may_be_empty: false };
-        Self { telling, json: false, verbose: false, order: InOrder::default(), failure: None }
+        let (json, verbose, hushed) = (false, false, false);
+        Self { telling, json, verbose, hushed, order: InOrder::default(), failure: None }
     }
 }
 
@@ -154,17 +166,35 @@ impl Listener for Results {
 }
 
 impl Results {
-    pub(crate) fn new(telling: Telling, common: &Common) -> Self {
-        Self { telling, json: common.json, verbose: common.verbose > 0, ..Self::default() }
+    pub(crate) fn new(telling: Telling, session: &Session) -> Self {
+        let hushed = telling.changes() && !telling.is_asked_for() && !session.tells_changes();
+        let (json, verbose) = (session.common.json, session.common.verbose > 0);
+        Self { telling, json, verbose, hushed, ..Self::default() }
     }
 
     fn tell(&self, settled: &Settled, say: &mut Say) {
         if self.json {
             say.result(&self.object(settled).to_string());
-        } else if let Some(line) = self.line(settled) {
+            return;
+        }
+        if let Some(line) = self.line(settled).filter(|_| !self.hushed) {
             say.result(&line);
-        } else if self.verbose && matches!(settled.outcome, Outcome::Offered(_)) {
-            say.asides.push(format!("offered {} as {}", settled.from, settled.to));
+        }
+        if let Some(line) = self.aside(settled).filter(|_| self.verbose) {
+            say.asides.push(line);
+        }
+    }
+
+    /// What `-v` says of an item beside its result, where the result is something else.
+    fn aside(&self, settled: &Settled) -> Option<String> {
+        let Settled { from, to, outcome, link, .. } = settled;
+        match (outcome, self.telling.verb) {
+            (Outcome::Offered(_), _) => Some(format!("offered {from} as {to}")),
+            (Outcome::Copied(_), Verb::Publish) => Some(format!("uploaded {from} -> {to}")),
+            (Outcome::Skipped(why), Verb::Publish) if link.is_some() => {
+                Some(format!("skipped {from}: {why}"))
+            }
+            _ => None,
         }
     }
 
@@ -227,12 +257,7 @@ impl Results {
             Outcome::Skipped(why) => line["reason"] = json!(reason(*why)),
             Outcome::Same(how) => line["verified"] = json!(how.to_string()),
             Outcome::Differs(how) => line["difference"] = json!(difference(*how)),
-            Outcome::Failed(e) => {
-                line["error"] = json!({
-                    "kind": snake(&format!("{:?}", e.kind())), "message": e.to_string(),
-                    "hint": e.hint().map(hints::words),
-                });
-            }
+            Outcome::Failed(e) => line["error"] = error_of(e),
             _ => {}
         }
         line
@@ -265,12 +290,25 @@ impl Results {
             (1, 1, Some(kind)) => exit::code(kind),
             (_, 1.., _) => Exit::Failed,
             (0, ..) if !self.telling.may_be_empty => {
-                output::error("nothing matched (a look at what is there: haul ls)");
+                output::error("nothing matched (run haul ls to see what is there)");
                 Exit::NotFound
             }
             _ => Exit::Done,
         }
     }
+}
+
+/// The JSON object of one item that failed, alone or among many.
+pub(crate) fn failed(from: &Location, to: &Location, e: &haul::Error) -> Value {
+    let (from, to) = (Foreign::from(from), Foreign::from(to));
+    json!({"type": "failed", "from": from.exact(), "to": to.exact(), "error": error_of(e)})
+}
+
+fn error_of(e: &haul::Error) -> Value {
+    json!({
+        "kind": snake(&format!("{:?}", e.kind())), "message": e.to_string(),
+        "hint": e.hint().map(hints::words),
+    })
 }
 
 /// What is known about a finished copy.

@@ -9,24 +9,29 @@ use haul::{Haul, Options, S3Options};
 
 use crate::args::{Common, ProgressMode};
 use crate::config::Config;
+use crate::output;
 
 /// What a command runs with.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) common: Common,
     pub(crate) config: Rc<Config>,
+    /// Whether lines about what was changed are left out.
+    hushed: bool,
     /// The engine of the batch that the command is a line of.
     batch: Option<Haul>,
 }
 
 impl Session {
     pub(crate) fn new(common: Common, config: Rc<Config>) -> Self {
-        Self { common, config, batch: None }
+        let hushed = common.quiet;
+        Self { common, config, hushed, batch: None }
     }
 
     /// A line of a batch: its flags, the engine of all.
     pub(crate) fn line(&self, common: Common, config: Rc<Config>, haul: &Haul) -> Self {
         let outer = &self.common;
+        let hushed = self.hushed || common.quiet;
         let common = Common {
             quiet: true, // the batch tells what there is to tell
             verbose: common.verbose.max(outer.verbose),
@@ -34,7 +39,7 @@ impl Session {
             progress: ProgressMode::None,
             config: None,
         };
-        Self { common, config, batch: Some(haul.clone()) }
+        Self { common, config, hushed, batch: Some(haul.clone()) }
     }
 
     /// Whether the command is a line of a batch, which then minds the signals.
@@ -57,6 +62,16 @@ impl Session {
             }
             None => Haul::new(options),
         }
+    }
+
+    /// Whether lines about what was changed are wanted: not with `--quiet`, but as JSON always.
+    pub(crate) fn tells_changes(&self) -> bool {
+        self.common.json || !self.hushed
+    }
+
+    /// One line about what was changed.
+    pub(crate) fn changed(&self, line: &str) -> haul::Result<()> {
+        if self.tells_changes() { output::changed(line) } else { Ok(()) }
     }
 
     /// Whether a summary and other notes are wanted.

@@ -23,9 +23,15 @@ pub(crate) fn location(text: &std::ffi::OsStr) -> anyhow::Result<Location> {
         && std::fs::symlink_metadata(text).is_err()
     {
         // Not repeated: it is a secret.
-        let what = "a ticket is no file or folder";
+        let what = "a ticket is not a file or folder";
         let e = haul::Error::new(haul::ErrorKind::Invalid, haul::Op::Open, "the ticket", what);
         return Err(e.with_hint(Hint::own("haul receive TICKET takes what it names")).into());
+    }
+    if let Some(word) = text.to_str().filter(|word| is_remote(word)) {
+        let what = format!(
+            "nothing here is called so: write s3://BUCKET/KEY for a store, ./{word} for a new file"
+        );
+        return Err(haul::Error::new(haul::ErrorKind::Invalid, haul::Op::Parse, word, what).into());
     }
     Location::parse(text).map_err(|e| {
         let (place, hint) = (text.to_string_lossy(), e.hint());
@@ -35,6 +41,20 @@ pub(crate) fn location(text: &std::ffi::OsStr) -> anyhow::Result<Location> {
             None => e.into(),
         }
     })
+}
+
+/// Whether a word is what rclone (`remote:bucket/key`) and scp (`user@host:path`) take for a place
+/// elsewhere, and nothing here has such a name.
+fn is_remote(word: &str) -> bool {
+    let Some((name, path)) = word.split_once(':') else { return false };
+    let known = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    let named = name.len() > 1 && name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !named || !name.chars().all(known) || path.starts_with("//") {
+        return false;
+    }
+    let elsewhere = path.is_empty() || path.contains('/') || name.contains('@');
+    let folder = word.split('/').next().unwrap_or(word);
+    elsewhere && std::fs::symlink_metadata(folder).is_err()
 }
 
 /// Settings for commands that move bytes; `requests` in flight.
@@ -245,4 +265,21 @@ pub(crate) fn secret(path: &std::path::Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the secret key from {}", path.display()))?;
     Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_other_tools_for_places_elsewhere() {
+        for word in ["old:bucket/x", "old:", "host.example.org:dir/a", "me@host:a"] {
+            assert!(is_remote(word), "{word}");
+        }
+        for word in
+            ["s3://b/k", "12:30.log", "2026-01-31T12:30:00/x", "notes:draft", "./old:b/x", "a:/"]
+        {
+            assert!(!is_remote(word), "{word}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("{text:?} is no size (bytes, or with kB, MB, GB, KiB, MiB, GiB)");
+        let bad = || format!("{text:?} is not a size (bytes, or with kB, MB, GB, KiB, MiB, GiB)");
         if text.trim_start().starts_with(['-', '+']) {
             return Err(bad());
         }

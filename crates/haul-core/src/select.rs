@@ -3,6 +3,7 @@
 //! Owns filters, patterns in sources, and shards. All three look at names, sizes and times only;
 //! they must never do I/O, and must answer alike on every machine.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -154,6 +155,32 @@ impl Shard {
     }
 }
 
+/// The most `**` beside other characters that are spelled out: each doubles the pattern.
+const MOST_SPELLED: usize = 4;
+
+/// A pattern in which `**` crosses slashes wherever it stands. globset takes `**.gz` for `*.gz`,
+/// because there `**` is a whole segment or nothing. What is in brackets is left alone.
+fn across(text: &str) -> Cow<'_, str> {
+    let is_bare = |segment: &&str| *segment != "**" && segment.contains("**");
+    let spelled: usize = text.split('/').filter(is_bare).map(|s| s.matches("**").count()).sum();
+    if spelled == 0 || spelled > MOST_SPELLED || text.contains(['[', '{', '}', '\\', ',']) {
+        return text.into();
+    }
+    let segments = text.split('/').map(|segment| match Some(segment).filter(is_bare) {
+        Some(segment) => format!("{{{}}}", ways(segment).join(",")),
+        None => segment.to_owned(),
+    });
+    segments.collect::<Vec<_>>().join("/").into()
+}
+
+/// What a segment with `**` in it can be: within one folder, or with folders between.
+fn ways(segment: &str) -> Vec<String> {
+    let Some((before, after)) = segment.split_once("**") else { return vec![segment.to_owned()] };
+    let rest = ways(after.trim_start_matches('*'));
+    let ways = |rest: &String| [format!("{before}*{rest}"), format!("{before}*/**/*{rest}")];
+    rest.iter().flat_map(ways).collect()
+}
+
 /// A pattern in a source: `*` and `?` within a segment, `**` across them, `[...]` and `{a,b}`.
 #[derive(Debug, Clone)]
 pub struct Pattern {
@@ -171,7 +198,7 @@ impl Pattern {
     /// Understands a pattern.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         let end = text.find(['*', '?', '[', '{', '\\']).unwrap_or(text.len());
-        Ok(Self { literal: text[..end].to_owned(), matcher: glob(text, true)? })
+        Ok(Self { literal: text[..end].to_owned(), matcher: glob(&across(text), true)? })
     }
 
     /// What everything that matches begins with.
@@ -278,6 +305,21 @@ mod tests {
         assert!(!folders.matches(Path::new("logs/a/b"), false));
         assert!(folders.matches(Path::new("logs/a/b"), true));
         assert!(Pattern::new("a[").is_err());
+    }
+
+    #[test]
+    fn two_stars_cross_slashes_wherever_they_stand() {
+        let matches =
+            |pattern, path| Pattern::new(pattern).unwrap().matches(Path::new(path), false);
+        for path in ["x.gz", "a/x.gz", "a/b/x.gz"] {
+            assert!(matches("**.gz", path) && matches("**/*.gz", path), "{path}");
+        }
+        assert!(!matches("**.gz", "a/x.tar") && !matches("*.gz", "a/x.gz"));
+        for path in ["logs/2026.gz", "logs/2026/01/app.gz", "logs/2026-01/app.gz"] {
+            assert!(matches("logs/2026**.gz", path) && matches("logs/**2026**", path), "{path}");
+        }
+        assert!(!matches("logs/2026**.gz", "logs/2025/2026.gz"));
+        assert!(matches("logs/***.gz", "logs/a/b.gz") && matches("{a,b}/**/x", "b/c/x"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! it must never end the share.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -33,6 +34,9 @@ use crate::import::Importer;
 use crate::shelf::Stock;
 use crate::ticket::{Secret, ShareTicket, Ticket};
 use crate::wire::{self, Kind};
+
+/// A relay that has not answered by then is worth a word: the ticket waits for it.
+const SOON: Duration = Duration::from_secs(1);
 
 /// How a share is made.
 #[derive(Debug, Clone)]
@@ -362,7 +366,15 @@ impl Share {
 
     /// Where receivers find this share, unless it is cancelled before that is known.
     async fn address(&self) -> Result<iroh::EndpointAddr> {
-        let looking = endpoint::address(&self.endpoint, &self.options.net);
+        let looking = async {
+            let mut looking = pin!(endpoint::address(&self.endpoint, &self.options.net));
+            if let Ok(found) = tokio::time::timeout(SOON, &mut looking).await {
+                return found;
+            }
+            let text = "looking for a relay, through which receivers elsewhere can connect";
+            self.cx.events.send(Event::Note { text: text.into() });
+            looking.await
+        };
         let Some((addr, relayed)) = self.cx.cancel.run_until_cancelled(looking).await else {
             return Err(Error::cancelled(Op::Share, "the share"));
         };

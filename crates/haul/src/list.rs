@@ -119,7 +119,8 @@ impl Haul {
         let client = self.source_client().await?;
         let cx = JobContext::unwatched(self.stop.token());
         // A pattern may have to be looked for deeper than one level.
-        let deep = key.find(['*', '?', '[', '{']).is_some_and(|i| key[i..].contains('/'));
+        let special = key.find(['*', '?', '[', '{']).map_or("", |i| &key[i..]);
+        let deep = special.contains('/') || special.contains("**");
         let list = |prefix: &str| {
             let mut spec = ListSpec::new(bucket.clone(), prefix);
             (spec.delimiter, spec.versions) = (!request.recursive && !deep, request.versions);

@@ -303,6 +303,9 @@ impl Picking {
     }
 }
 
+/// What is said of a pattern that finds nothing: most often because of what `*` does not cross.
+const NO_MATCH: &str = "nothing matches the pattern (* stops at a slash, ** does not)";
+
 /// A prefix or pattern with nothing in it is a typing error more often than not.
 fn nothing(kind: &Kind) -> Option<Error> {
     let missing =
@@ -312,11 +315,9 @@ fn nothing(kind: &Kind) -> Option<Error> {
             missing(format!("s3://{bucket}/{prefix}"), "there is nothing below it")
         }
         Kind::KeyPattern(bucket, pattern) => {
-            missing(format!("s3://{bucket}/{}*", pattern.literal()), "nothing matches the pattern")
+            missing(format!("s3://{bucket}/{}*", pattern.literal()), NO_MATCH)
         }
-        Kind::DiskPattern(_, pattern) => {
-            missing(format!("{}*", pattern.literal()), "nothing matches the pattern")
-        }
+        Kind::DiskPattern(_, pattern) => missing(format!("{}*", pattern.literal()), NO_MATCH),
         _ => None,
     }
 }

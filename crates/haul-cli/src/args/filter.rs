@@ -24,7 +24,8 @@ pub(crate) struct FilterArgs {
     /// Only files of at most this size
     #[arg(long, value_name = "SIZE", help_heading = FILTER)]
     pub(crate) max_size: Option<Bytes>,
-    /// Only files changed after this: an age (7d) or a date (2026-01-31, 2026-01-31T12:00:00Z)
+    /// Only files changed after this: an age (30m, 7d, 1M for a month) or a date (2026-01-31,
+    /// 2026-01-31T12:00:00Z, 2026-01-31T12:00:00+02:00)
     #[arg(long, value_name = "WHEN", help_heading = FILTER)]
     pub(crate) newer_than: Option<Moment>,
     /// Only files changed before this
@@ -33,11 +34,16 @@ pub(crate) struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Whether that nothing is left is a result like others: on a quiet day nothing is so new or so
+    /// old. That a name matches nothing is a mistake more often than not.
+    pub(crate) fn may_leave_nothing(&self) -> bool {
+        self.min_size.or(self.max_size).is_some()
+            || self.newer_than.as_ref().or(self.older_than.as_ref()).is_some()
+    }
+
     /// Whether nothing is filtered.
     pub(crate) fn is_empty(&self) -> bool {
-        self.rules.0.is_empty()
-            && self.min_size.or(self.max_size).is_none()
-            && self.newer_than.as_ref().or(self.older_than.as_ref()).is_none()
+        self.rules.0.is_empty() && !self.may_leave_nothing()
     }
 }
 
@@ -90,18 +96,18 @@ impl Args for Rules {
         };
         command
             .arg(flag("include", "include").value_name("PATTERN").help(
-                "Take what matches; of --include and --exclude the last that matches decides",
+                "Take files that match; of --include and --exclude, the last match decides",
             ))
             .arg(
                 flag("exclude", "exclude")
                     .value_name("PATTERN")
-                    .help("Leave out what matches: a whole path, or without a slash a name"),
+                    .help("Leave out files that match: a whole path, or a name if PATTERN has no slash"),
             )
             .arg(
                 flag("exclude_from", "exclude-from")
                     .value_name("FILE")
                     .value_parser(clap::value_parser!(PathBuf))
-                    .help("Leave out what matches a pattern in FILE: one a line, # comments"),
+                    .help("Leave out files that match a pattern in FILE, one per line; # starts a comment"),
             )
     }
 
@@ -114,13 +120,13 @@ impl Args for Rules {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = FILTER)]
 pub(crate) struct LinkArgs {
-    /// What becomes of symbolic links
+    /// What to do with symbolic links
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
     pub(crate) symlinks: SymlinkMode,
     /// The same as --symlinks skip
     #[arg(long, conflicts_with = "symlinks", hide_short_help = true)]
     pub(crate) no_follow_symlinks: bool,
-    /// Keep folders with nothing in them, in a store as a key that ends in a slash
+    /// Keep empty folders; in a store, as keys that end in a slash
     #[arg(long)]
     pub(crate) empty_folders: bool,
 }
@@ -135,12 +141,12 @@ impl LinkArgs {
 /// What becomes of symbolic links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum SymlinkMode {
-    /// What they point to is taken
+    /// Copy what they point to
     #[default]
     Follow,
-    /// They are left out
+    /// Leave them out
     Skip,
-    /// They stay links; between disks only
+    /// Keep them as links; between disks only
     Keep,
 }
 

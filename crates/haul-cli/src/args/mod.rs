@@ -15,14 +15,14 @@ mod verbs;
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use filter::{FilterArgs, LinkArgs, Rule};
 pub(crate) use object::ObjectArgs;
 pub(crate) use peers::{NetArgs, ReceiveArgs, SendArgs, parse_relay};
 pub(crate) use small::{
     AbortArgs, BucketRef, CatArgs, CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs,
-    DoctorArgs, DuArgs, LsArgs, Method, ObjectRef, PresignArgs, RunArgs, ServeArgs, UploadsArgs,
+    DoctorArgs, DuArgs, LsArgs, Method, PresignArgs, RunArgs, ServeArgs, StatArgs, UploadsArgs,
     UploadsCommand, UploadsRef,
 };
 pub(crate) use store::{Addressing, OtherStoreArgs, StoreArgs};
@@ -31,7 +31,7 @@ pub(crate) use verbs::{CheckArgs, CpArgs, PublishArgs, RmArgs, SyncArgs};
 
 use crate::config::Config;
 
-/// Move files between disks, streams and S3-compatible stores: fast, flat in memory, verified.
+/// Move files between disks, S3 stores, web servers and people: copy, sync, share by link or ticket.
 #[derive(Debug, Parser)]
 #[command(
     name = "haul",
@@ -52,7 +52,7 @@ use crate::config::Config;
                   Settings: flags, then HAUL_* variables, then haul.toml (haul config show).\n\n\
                   Exit codes: 0 done, 1 failed, or some of many failed, 2 usage, 3 verification failed\n\
                   or differences found, 4 not found, 5 access denied, 130 interrupted,\n\
-                  141 nobody reads our output any more, 143 ended by SIGTERM."
+                  141 standard output was closed, 143 ended by SIGTERM."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -64,25 +64,32 @@ pub(crate) struct Cli {
 /// The parser, with the values of the environment and of the configuration file as defaults.
 pub(crate) fn command(config: &Config) -> clap::Command {
     fn settle(command: clap::Command, config: &Config) -> clap::Command {
-        let command = command.mut_args(|arg| config.apply(arg));
+        let command = command.mut_args(|arg| config.apply(completed(arg)));
         command.mut_subcommands(|sub| settle(sub, config))
     }
     settle(Cli::command(), config)
 }
 
+/// What shells complete the value of a flag by: names of files where it is one, else nothing.
+fn completed(arg: Arg) -> Arg {
+    let file = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == "FILE"));
+    let other = !file && arg.get_long().is_some() && arg.get_action().takes_values();
+    if other { arg.value_hint(ValueHint::Other) } else { arg }
+}
+
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// No progress and no notes; results and errors stay
-    #[arg(short, long, global = true)]
+    /// Print nothing but errors and what a command is for: links, tickets, listings, data
+    #[arg(short, long, alias = "only-show-errors", global = true)]
     pub(crate) quiet: bool,
-    /// Show causes of errors and what goes on; -vv shows more
+    /// Show the causes of errors and what was skipped; -vv shows more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Results as JSON, one object a line
+    /// Print results as JSON, one object per line
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// How to show progress on stderr
+    /// How to show progress, on stderr
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) progress: ProgressMode,
     /// Configuration file [HAUL_CONFIG] [default: haul.toml in ~/.config/haul]
@@ -124,12 +131,12 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  haul mv s3://archive/a.bin s3://archive/2025/\n  \
         haul mv -r incoming s3://archive/")]
     Mv(Box<CpArgs>),
-    /// Make one tree like another: copy what differs, with --delete remove the rest
+    /// Make one tree like another: copy what differs; with --delete, remove the rest
     #[command(after_help = "Examples:\n  haul sync photos s3://backup/photos\n  \
         haul sync --delete --max-delete 100 photos s3://backup/photos\n  \
         haul sync --dry-run s3://backup/photos photos")]
     Sync(Box<SyncArgs>),
-    /// Compare two trees by content; exit code 3 says that they differ
+    /// Compare two trees by content; exits with 3 if they differ
     #[command(after_help = "Examples:\n  haul check photos s3://backup/photos\n  \
         haul check --one-way --size-only photos s3://backup/photos")]
     Check(Box<CheckArgs>),
@@ -139,7 +146,7 @@ pub(crate) enum Command {
         haul publish *.mp4 s3://media --public-url-base https://media.example.org\n  \
         haul publish --url-only talks/ s3://media/2026/   links to what is there already")]
     Publish(Box<PublishArgs>),
-    /// Share files with whoever has the ticket: straight to their machine, encrypted, no server
+    /// Send files to another machine by ticket: directly, encrypted, without a server between
     #[command(
         after_help = "Examples:\n  haul send photos                      prints a ticket; Ctrl-C stops\n  \
         haul send --once report.pdf slides    until one receiver has everything\n  \
@@ -151,7 +158,7 @@ pub(crate) enum Command {
         holds this machine's addresses. The same command gives the same ticket again."
     )]
     Send(Box<SendArgs>),
-    /// Receive what somebody sends: verified as it comes, goes on where it was interrupted
+    /// Receive files by ticket: verified as they arrive, resumed where they were interrupted
     #[command(
         after_help = "Examples:\n  haul receive TICKET                   into this folder\n  \
         haul receive TICKET photos/ --if-exists rename\n  \
@@ -175,8 +182,8 @@ pub(crate) enum Command {
     /// Add up sizes
     #[command(after_help = "Examples:\n  haul du s3://logs\n  haul du --depth 1 s3://logs/2026/")]
     Du(DuArgs),
-    /// Show what is known about an object or file
-    Stat(ObjectRef),
+    /// Show size, time, type and checksum of an object or file
+    Stat(StatArgs),
     /// Remove objects; with --version-id or --all-versions, for good
     #[command(after_help = "Examples:\n  haul rm s3://logs/old.gz\n  \
         haul rm -r --dry-run s3://logs/2024/\n  haul rm -r --older-than 90d s3://logs\n  \
@@ -184,9 +191,9 @@ pub(crate) enum Command {
     Rm(Box<RmArgs>),
     /// Create a bucket
     Mb(BucketRef),
-    /// Remove a bucket that has nothing in it
+    /// Remove an empty bucket
     Rb(BucketRef),
-    /// Print a link that carries its own signature
+    /// Print a signed link, for downloading or uploading without credentials
     #[command(after_help = "Examples:\n  haul presign s3://media/film.mkv --expires-in 2d\n  \
         curl -T film.mkv \"$(haul presign --method PUT s3://media/film.mkv)\"")]
     Presign(PresignArgs),
@@ -194,15 +201,15 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  haul uploads ls s3://backup\n  \
         haul uploads abort s3://backup --older-than 7d")]
     Uploads(UploadsArgs),
-    /// Run many commands, one a line, that share connections and memory
+    /// Run many commands, one per line, that share connections and memory
     #[command(
         after_help = "Example:\n  haul run - <<'END'\n  # comments and empty lines are left out\n  \
         cp 'a b.txt' s3://docs/\n  rm s3://docs/old.txt\n  END"
     )]
     Run(RunArgs),
-    /// Show the settings, or the path of the configuration file
+    /// Show the settings and where they come from, or the path of the configuration file
     Config(ConfigArgs),
-    /// Check what would be used, and whether it works
+    /// Check settings, credentials and connections
     #[command(after_help = "Example:\n  haul doctor --profile r2 --bucket s3://media")]
     Doctor(Box<DoctorArgs>),
     /// Serve a folder as an S3 endpoint, for development and tests
@@ -246,7 +253,7 @@ mod tests {
         assert_eq!((args.places.sources.len(), args.recursive), (1, true));
         let args = cp(&["--files-from", "list", "d"]).unwrap();
         assert_eq!((args.places.sources.len(), args.places.to.to_str()), (0, Some("d")));
-        assert!(cp(&["a"]).unwrap_err().to_string().contains("DEST is missing"));
+        assert!(cp(&["a"]).unwrap_err().to_string().contains("missing DEST"));
         assert!(cp(&[]).is_err());
     }
 

@@ -4,13 +4,13 @@
 
 use clap::Args;
 
-const OBJECT: &str = "What travels with the object";
+const OBJECT: &str = "New objects";
 
 /// Attributes of a new object.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = OBJECT)]
 pub(crate) struct ObjectArgs {
-    /// Content type [default: the source's, or by the name]
+    /// Content type [default: the source's, or guessed from the name]
     #[arg(long, value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
     /// Cache-Control header
@@ -31,10 +31,10 @@ pub(crate) struct ObjectArgs {
     /// Storage class, as the store names it
     #[arg(long, value_name = "CLASS")]
     pub(crate) storage_class: Option<String>,
-    /// Encryption by the store: AES256, aws:kms
+    /// Encryption by the store: AES256 or aws:kms
     #[arg(long, value_name = "KIND")]
     pub(crate) sse: Option<String>,
-    /// Key of the key service to encrypt with; implies --sse aws:kms
+    /// KMS key to encrypt with; implies --sse aws:kms
     #[arg(long, value_name = "ID")]
     pub(crate) sse_kms_key_id: Option<String>,
     /// Canned ACL, as the store names it

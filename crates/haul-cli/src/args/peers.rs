@@ -28,49 +28,48 @@ pub(crate) struct SendArgs {
     /// quotes, or - alone for standard input
     #[arg(value_name = "PATH", num_args = 1.., required_unless_present = "files_from")]
     pub(crate) sources: Vec<OsString>,
-    /// Take sources from a file, one a line, or with - from standard input
+    /// Read more sources from FILE, one per line; - is standard input
     #[arg(long, value_name = "FILE", help_heading = FILTER)]
     pub(crate) files_from: Option<PathBuf>,
-    /// With -: what standard input is called at the receiver [default: stdin]
+    /// With -: the name that standard input gets at the receiver [default: stdin]
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Who can read the ticket
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: TicketKind,
-    /// Draw the ticket as a QR code on stderr, too
+    /// Draw the ticket as a QR code too, on stderr
     #[arg(long)]
     pub(crate) qr: bool,
-    /// Stop when one receiver has everything, and end the ticket for good: the same as
-    /// --max-receivers 1
+    /// Stop after one receiver has everything, and end the ticket for good (--max-receivers 1)
     #[arg(long, conflicts_with = "max_receivers")]
     pub(crate) once: bool,
-    /// Stop when N receivers have everything, and serve no more than that
+    /// Stop after N receivers have everything, and serve no more than N
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_receivers: Option<u64>,
     /// Stop after this time, and end the ticket for good
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) expire: Option<Duration>,
-    /// Share nothing: end all tickets of these sources for good, also those that are shared now
+    /// Send nothing; end all tickets for these sources for good, also those in use now
     #[arg(long, conflicts_with_all = ["once", "max_receivers", "expire", "new_ticket", "qr"])]
     pub(crate) revoke: bool,
-    /// A ticket that nobody has had before, and that is not made again
+    /// Use a new ticket that no other command gives
     #[arg(long)]
     pub(crate) new_ticket: bool,
-    /// File with the secret that tickets come from; made if missing [HAUL_IDENTITY] [default:
-    /// identity in the state folder]
+    /// File with the secret that tickets are made from; created if missing [HAUL_IDENTITY]
+    /// [default: identity in the state folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
-    /// What becomes of symbolic links
+    /// What to do with symbolic links
     #[arg(long, value_enum, value_name = "HOW", default_value = "keep", help_heading = FILTER)]
     pub(crate) symlinks: SymlinkMode,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
     #[command(flatten)]
     pub(crate) net: NetArgs,
-    /// Publish this machine's addresses (n0's DNS), so that the ticket survives a change of them
+    /// Publish this machine's addresses (in n0's DNS), so that the ticket works after they change
     #[arg(long, help_heading = PEERS)]
     pub(crate) publish: bool,
-    /// How fast to send: cubic, or bbr for lines that lose packets (experimental)
+    /// Congestion control: cubic, or bbr for lines that lose packets (experimental)
     #[arg(
         long,
         value_enum,
@@ -80,7 +79,7 @@ pub(crate) struct SendArgs {
         help_heading = PEERS
     )]
     pub(crate) congestion: CongestionKind,
-    /// Files that are hashed at once [default: one a core, 8 at most]
+    /// Files to hash at once [default: one per core, at most 8]
     #[arg(
         short = 'j',
         long = "jobs",
@@ -117,27 +116,27 @@ impl From<CongestionKind> for haul::Congestion {
 #[command(override_usage = "haul receive [OPTIONS] TICKET [DEST]\n       \
     haul receive [OPTIONS] --ticket-file FILE [DEST]")]
 pub(crate) struct ReceiveArgs {
-    /// What the sender gave you
+    /// The ticket that haul send printed
     pub(crate) ticket: Option<OsString>,
-    /// Where to: a folder, s3://BUCKET/PREFIX/, or - for a single file to standard output [default:
-    /// this folder]
+    /// Destination: a folder, s3://BUCKET/PREFIX/, or - for a single file to standard output
+    /// [default: this folder]
     pub(crate) dest: Option<OsString>,
     /// One too many, which may be a ticket.
     #[arg(hide = true)]
     pub(crate) rest: Vec<OsString>,
-    /// Take the ticket from a file, or with - from standard input [HAUL_TICKET: the ticket itself]
+    /// Read the ticket from FILE; - is standard input [HAUL_TICKET: the ticket itself]
     #[arg(long, value_name = "FILE")]
     pub(crate) ticket_file: Option<PathBuf>,
-    /// Show what would come, and take nothing
+    /// Show what the sender offers, and receive nothing
     #[arg(long)]
     pub(crate) list: bool,
-    /// Take names that begin with a dot into this folder, too: without DEST they are refused
+    /// Without DEST: take names that begin with a dot, too
     #[arg(long)]
     pub(crate) hidden: bool,
-    /// What becomes of a file whose name something else has at the destination
+    /// What to do if the destination already has a different file of that name
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
     pub(crate) if_exists: Taken,
-    /// Stop if the sender lists more than N things
+    /// Stop if the sender lists more than N files
     #[arg(
         long,
         value_name = "N",
@@ -147,7 +146,7 @@ pub(crate) struct ReceiveArgs {
     pub(crate) max_files: u64,
     #[command(flatten)]
     pub(crate) net: NetArgs,
-    /// Files that are fetched at once
+    /// Files to fetch at once
     #[arg(
         short = 'j',
         long = "jobs",
@@ -159,7 +158,7 @@ pub(crate) struct ReceiveArgs {
     pub(crate) download_jobs: usize,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
-    /// When to force files to the disk before they are reported as done
+    /// When to flush files to the disk before reporting them as done
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = TRANSFER)]
     pub(crate) fsync: Fsync,
     #[command(flatten)]
@@ -181,16 +180,16 @@ pub(crate) struct PeerSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = PEERS)]
 pub(crate) struct NetFlags {
-    /// Help through the relay at this URL; public or none [default: public, those of n0]
+    /// Relay to connect through if needed: a URL, public or none [default: public, those of n0]
     #[arg(long, value_name = "URL", value_parser = parse_relay)]
     pub(crate) relay: Option<Relay>,
-    /// No relay: only direct connections. The same as --relay none
+    /// Use no relay, only direct connections (--relay none)
     #[arg(long)]
     pub(crate) no_relay: bool,
-    /// Find each other on the local network, too (multicast DNS)
+    /// Also find the other side on the local network (multicast DNS)
     #[arg(long)]
     pub(crate) lan: bool,
-    /// Listen on this address of this machine only; a sender's ticket then has no other
+    /// Listen on this address only; a sender's ticket then holds no other
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_bind)]
     pub(crate) bind: Option<SocketAddr>,
 }
@@ -255,10 +254,10 @@ fn parse_bind(text: &str) -> Result<SocketAddr, String> {
 /// Who can read a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum TicketKind {
-    /// haul receive: known at once; times, modes, links and empty folders travel, too
+    /// For haul receive: ready at once; keeps times, modes, links and empty folders
     #[default]
     Haul,
-    /// sendme receive, and others that speak iroh-blobs: known when all is hashed; files only
+    /// For sendme and others that speak iroh-blobs: ready when all is hashed; files only
     Sendme,
 }
 
@@ -274,14 +273,14 @@ impl From<TicketKind> for TicketFormat {
 /// What becomes of a file whose name is taken. The same content is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Taken {
-    /// It fails; the others go on
+    /// Fail that file; the others go on
     #[default]
     Fail,
-    /// It is left out
+    /// Skip the new file
     Skip,
-    /// It gets another name: a (1).txt
+    /// Give the new file another name: a (1).txt
     Rename,
-    /// It replaces what is there, once it is complete
+    /// Replace the old file, once the new one is complete
     Overwrite,
 }
 

@@ -27,7 +27,7 @@ impl FromArgMatches for PlaceArgs {
         let files_from = matches.get_one::<PathBuf>("files_from").cloned();
         let to = sources.pop().unwrap_or_default();
         if sources.is_empty() && files_from.is_none() {
-            let what = "DEST is missing behind SOURCE";
+            let what = "missing DEST after SOURCE";
             return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, what));
         }
         Ok(Self { sources, to, files_from })
@@ -52,8 +52,8 @@ impl Args for PlaceArgs {
                     .action(ArgAction::Append)
                     .required(true)
                     .help(
-                        "Where from, and last where to: a path, s3://BUCKET/KEY, https://HOST/PATH, \
-                         a pattern in quotes, or -",
+                        "Sources, and last the destination: a path, s3://BUCKET/KEY, https://HOST/PATH, \
+                         a pattern in quotes, or - for standard input or output",
                     ),
             )
             .arg(
@@ -62,7 +62,7 @@ impl Args for PlaceArgs {
                     .value_name("FILE")
                     .value_parser(clap::value_parser!(PathBuf))
                     .help_heading(FILTER)
-                    .help("Take sources from a file, one a line, or with - from standard input"),
+                    .help("Read more sources from FILE, one per line; - is standard input"),
             )
     }
 

@@ -29,6 +29,19 @@ pub(crate) struct ObjectRef {
     pub(crate) store: StoreArgs,
 }
 
+/// `stat`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatArgs {
+    /// What to look at: s3://BUCKET/KEY, a file or a folder
+    #[arg(value_name = "OBJECT", required = true)]
+    pub(crate) locations: Vec<OsString>,
+    /// Version of the object
+    #[arg(long, value_name = "ID")]
+    pub(crate) version_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CatArgs {
     #[command(flatten)]
@@ -49,15 +62,17 @@ pub(crate) struct BucketRef {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LsArgs {
-    /// What: s3://BUCKET, s3://BUCKET/PREFIX/, a pattern in quotes, a folder [default: the buckets]
-    pub(crate) location: Option<OsString>,
-    /// All levels
+    /// What to list: s3://BUCKET, s3://BUCKET/PREFIX/, a pattern in quotes or a folder [default: the
+    /// buckets]
+    #[arg(value_name = "LOCATION")]
+    pub(crate) locations: Vec<OsString>,
+    /// List all levels
     #[arg(short, long)]
     pub(crate) recursive: bool,
-    /// Every version and delete marker, newest first
+    /// List every version and delete marker, newest first
     #[arg(long)]
     pub(crate) versions: bool,
-    /// Sizes in bytes
+    /// Show sizes in bytes
     #[arg(long)]
     pub(crate) bytes: bool,
     #[command(flatten)]
@@ -68,15 +83,16 @@ pub(crate) struct LsArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DuArgs {
-    /// What: s3://BUCKET, s3://BUCKET/PREFIX/ or a folder
-    pub(crate) location: OsString,
-    /// A line for each folder so many levels down, too
+    /// What to add up: s3://BUCKET, s3://BUCKET/PREFIX/ or a folder
+    #[arg(value_name = "LOCATION", required = true)]
+    pub(crate) locations: Vec<OsString>,
+    /// Also show each folder down to N levels
     #[arg(short, long, value_name = "N", default_value_t = 0)]
     pub(crate) depth: usize,
     /// Count every version
     #[arg(long)]
     pub(crate) versions: bool,
-    /// Sizes in bytes
+    /// Show sizes in bytes
     #[arg(long)]
     pub(crate) bytes: bool,
     #[command(flatten)]
@@ -87,19 +103,19 @@ pub(crate) struct DuArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PresignArgs {
-    /// The object: s3://BUCKET/KEY
+    /// The object: s3://BUCKET/KEY; a pattern in quotes or a / at the end gives a link for each
     #[arg(value_name = "OBJECT")]
     pub(crate) location: OsString,
-    /// How long the link lives, 7d at most
+    /// How long the link is valid: 90s, 12h, 2d; 7d at most
     #[arg(long = "expires-in", value_name = "TIME", default_value = "1h", value_parser = parse_life)]
     pub(crate) life: Duration,
-    /// What its holder may do
+    /// What the link allows
     #[arg(long, value_enum, ignore_case = true, default_value_t)]
     pub(crate) method: Method,
     /// Version of the object
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
-    /// With --method PUT: the content type that the upload must have
+    /// With --method PUT: content type that the upload must have
     #[arg(long, value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
     #[command(flatten)]
@@ -128,7 +144,7 @@ pub(crate) struct UploadsArgs {
 pub(crate) enum UploadsCommand {
     /// List uploads that were never finished
     Ls(UploadsRef),
-    /// Abort them, which frees what their parts take
+    /// Abort them, which frees the space of their parts
     #[command(
         after_help = "Examples:\n  haul uploads abort s3://backup --older-than 7d --dry-run\n  \
         haul uploads abort s3://backup/db.sql --older-than 0s\n  \
@@ -149,23 +165,23 @@ pub(crate) struct UploadsRef {
 pub(crate) struct AbortArgs {
     #[command(flatten)]
     pub(crate) uploads: UploadsRef,
-    /// Only those that began so long ago: younger ones may be running
+    /// Only those that began at least this long ago: younger ones may be running
     #[arg(long = "older-than", value_name = "TIME", default_value = "1d", value_parser = parse_duration)]
     pub(crate) age: Duration,
-    /// This one only, whatever its age
+    /// Only this one, whatever its age
     #[arg(long, value_name = "ID", conflicts_with = "age")]
     pub(crate) upload_id: Option<String>,
-    /// Only tell what would be aborted
+    /// Show what would be aborted, without doing it
     #[arg(long, alias = "dryrun")]
     pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RunArgs {
-    /// A file with one command a line, or - for standard input
+    /// A file with one command per line, or - for standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Commands in work at once
+    /// Commands to run at once
     #[arg(short = 'j', long = "jobs", value_name = "N", default_value = "4", value_parser = parse_jobs)]
     pub(crate) at_once: usize,
     #[command(flatten)]
@@ -204,7 +220,7 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DoctorArgs {
-    /// A bucket to look at: s3://BUCKET [default: the list of buckets]
+    /// Check this bucket: s3://BUCKET [default: the list of buckets]
     #[arg(long, value_name = "BUCKET")]
     pub(crate) bucket: Option<OsString>,
     #[command(flatten)]
@@ -239,9 +255,9 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DemoArgs {
-    /// A file to use instead of made-up data
+    /// Use this file instead of generated data
     pub(crate) path: Option<PathBuf>,
-    /// Bytes to make up
+    /// Bytes to generate
     #[arg(long, value_name = "SIZE", default_value = "256MiB", conflicts_with = "path")]
     pub(crate) size: Size,
 }

@@ -20,26 +20,26 @@ pub(crate) struct StoreArgs {
     /// Region [AWS_REGION]
     #[arg(long)]
     pub(crate) region: Option<String>,
-    /// A [profiles.NAME] of haul.toml, else a profile of the AWS configuration files [AWS_PROFILE]
+    /// Profile: [profiles.NAME] of haul.toml, else one of the AWS configuration files [AWS_PROFILE]
     #[arg(long, value_parser = ProfileRef::of_aws)]
     pub(crate) profile: Option<ProfileRef>,
-    /// Which store it is: aws, minio, r2, garage, ceph, gcs, b2, wasabi, generic [default: by the
+    /// Kind of store: aws, minio, r2, garage, ceph, gcs, b2, wasabi, generic [default: told by the
     /// endpoint]
     #[arg(long, value_name = "NAME")]
     pub(crate) provider: Option<Provider>,
     /// Do not sign requests, for public objects
     #[arg(long)]
     pub(crate) no_sign_request: bool,
-    /// Pay for requests and traffic, where the owner of a bucket does not
+    /// Pay for requests and traffic if the owner of the bucket does not
     #[arg(long)]
     pub(crate) requester_pays: bool,
-    /// Sign the bytes of bodies too, for plain HTTP on a network you do not trust
+    /// Sign bodies too, for plain HTTP on a network you do not trust
     #[arg(long)]
     pub(crate) sign_payload: bool,
-    /// Bucket in the path or in the host name; a custom endpoint gets path
+    /// Where the bucket's name goes; a custom endpoint gets path
     #[arg(long, value_enum, value_name = "STYLE")]
     pub(crate) addressing: Option<Addressing>,
-    /// Most parts of an upload, for a store that takes fewer than 10,000
+    /// Most parts per upload, for a store that takes fewer than 10,000
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) max_parts: Option<u64>,
 }
@@ -57,7 +57,7 @@ pub(crate) enum Addressing {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = STORE)]
 pub(crate) struct OtherStoreArgs {
-    /// Endpoint of the source, where it is another store
+    /// Endpoint of the source, if it is another store
     #[arg(long, value_name = "URL")]
     pub(crate) source_endpoint_url: Option<String>,
     /// Region of the source
@@ -66,7 +66,7 @@ pub(crate) struct OtherStoreArgs {
     /// Profile for the source
     #[arg(long, value_name = "PROFILE", value_parser = ProfileRef::of_aws)]
     pub(crate) source_profile: Option<ProfileRef>,
-    /// Endpoint of the destination, where it is another store
+    /// Endpoint of the destination, if it is another store
     #[arg(long, value_name = "URL")]
     pub(crate) dest_endpoint_url: Option<String>,
     /// Region of the destination

@@ -18,15 +18,15 @@ pub(crate) const TRANSFER: &str = "Transfer";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = TRANSFER)]
 pub(crate) struct TransferArgs {
-    /// Requests in flight: 1 to 16; auto: 8 for small files, 4 for large ones
+    /// Requests in flight: 1 to 16; auto means 8 for small files, 4 for large ones
     #[arg(short, long, visible_alias = "max-concurrent", value_name = "N", default_value = "4")]
     pub(crate) concurrency: Concurrency,
-    /// Size of parts and ranges; grows where an object needs more than 10,000 parts [default: 8MiB]
+    /// Size of parts and ranges; grows if an object would need more than 10,000 [default: 8MiB]
     #[arg(long, visible_alias = "chunk-size", value_name = "SIZE")]
     pub(crate) part_size: Option<Size>,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
-    /// When to force files to the disk before they are reported as done
+    /// When to flush files to the disk before reporting them as done
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub(crate) fsync: Fsync,
 }
@@ -35,16 +35,16 @@ pub(crate) struct TransferArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = TRANSFER)]
 pub(crate) struct PaceArgs {
-    /// Data in memory at once
+    /// Memory for data in flight
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub(crate) memory: Size,
-    /// Bytes a second at most
+    /// Most bytes per second, such as 5MB/s
     #[arg(long, alias = "bwlimit", value_name = "RATE")]
     pub(crate) limit_rate: Option<Rate>,
-    /// Tries after the first, for what can be tried again; below 7 also in an outage
+    /// How often to retry a failed request; below 7 also in an outage
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub(crate) retries: u32,
-    /// How long nothing may move before a request is made anew
+    /// Retry a request after this long without progress
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_timeout)]
     pub(crate) timeout: Duration,
 }
@@ -55,7 +55,7 @@ pub(crate) enum Fsync {
     /// Every file, small ones in groups
     #[default]
     Auto,
-    /// Every file by itself
+    /// Each file by itself
     Always,
     /// Leave it to the operating system
     Never,
@@ -75,10 +75,10 @@ impl From<Fsync> for FsyncPolicy {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = TRANSFER)]
 pub(crate) struct ShareArgs {
-    /// Items in work at once [default: as many as there are requests in flight]
+    /// Files at once [default: as many as requests in flight]
     #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<usize>,
-    /// Share I of N of the items, I from 0: run N machines with the same command and one share each
+    /// Take share I of N, I from 0: run the same command on N machines, each with its own I
     #[arg(long, value_name = "I/N", value_parser = parse_shard)]
     pub(crate) shard: Option<Shard>,
 }
@@ -106,7 +106,7 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = TRANSFER)]
 pub(crate) struct DedupeArgs {
-    /// Let the store copy what it has already, by an index of contents
+    /// Let the store copy content that it has already, found by an index
     #[arg(long)]
     pub(crate) dedupe: bool,
     /// The index [default: index.sqlite in the state folder]

@@ -21,25 +21,25 @@ use crate::size::Size;
 pub(crate) struct CpArgs {
     #[command(flatten)]
     pub(crate) places: PlaceArgs,
-    /// Take folders and prefixes with all below them
+    /// Copy folders and prefixes recursively
     #[arg(short, long)]
     pub(crate) recursive: bool,
-    /// Leave alone what exists at the destination
+    /// Skip what exists at the destination
     #[arg(short, long, alias = "no-overwrite")]
     pub(crate) no_clobber: bool,
-    /// Only tell what would be done
+    /// Show what would be done, without doing it
     #[arg(long, alias = "dryrun")]
     pub(crate) dry_run: bool,
-    /// Keep times of modification
+    /// Keep modification times
     #[arg(short, long)]
     pub(crate) preserve_times: bool,
-    /// Leave out folders: every file by its name alone
+    /// Put all files into one folder, by their names alone
     #[arg(long)]
     pub(crate) flatten: bool,
     /// Version of the source object
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
-    /// Length of a stream from standard input, where it is known
+    /// Size of a stream from standard input, if you know it
     #[arg(long, value_name = "SIZE")]
     pub(crate) expected_size: Option<Size>,
     /// Copies within a store above this size are made in parts
@@ -66,28 +66,31 @@ pub(crate) struct CpArgs {
 /// `sync`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SyncArgs {
-    /// The tree that is right: a folder, s3://BUCKET or s3://BUCKET/PREFIX
+    /// Source tree: a folder, s3://BUCKET or s3://BUCKET/PREFIX
     #[arg(value_name = "SOURCE")]
     pub(crate) from: OsString,
-    /// The tree to make like it
+    /// Destination tree, which is made like it
     #[arg(value_name = "DEST")]
     pub(crate) to: OsString,
     /// Remove from the destination what the source does not have
     #[arg(long)]
     pub(crate) delete: bool,
-    /// With --delete: remove nothing at all if more than N would have to go
+    /// Folders are always taken with everything in them
+    #[arg(short, long, hide = true)]
+    pub(crate) recursive: bool,
+    /// With --delete: remove nothing if more than N files would be removed
     #[arg(long, value_name = "N", requires = "delete")]
     pub(crate) max_delete: Option<u64>,
-    /// With --delete: remove although something failed
+    /// With --delete: remove even if something failed
     #[arg(long, requires = "delete")]
     pub(crate) ignore_errors: bool,
-    /// Files of one size are the same
+    /// Treat files of equal size as identical
     #[arg(long)]
     pub(crate) size_only: bool,
-    /// Compare contents by the checksums that the store keeps, not by time
+    /// Compare content, by the checksums that the store keeps, instead of times
     #[arg(long, conflicts_with = "size_only")]
     pub(crate) checksum: bool,
-    /// Only tell what would be done
+    /// Show what would be done, without doing it
     #[arg(long, alias = "dryrun")]
     pub(crate) dry_run: bool,
     /// Copies within a store above this size are made in parts
@@ -114,16 +117,16 @@ pub(crate) struct SyncArgs {
 /// `check`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CheckArgs {
-    /// One tree: a folder, s3://BUCKET or s3://BUCKET/PREFIX
+    /// Source tree: a folder, s3://BUCKET or s3://BUCKET/PREFIX
     #[arg(value_name = "SOURCE")]
     pub(crate) from: OsString,
-    /// The other
+    /// Destination tree
     #[arg(value_name = "DEST")]
     pub(crate) to: OsString,
-    /// What only the destination has is no difference
+    /// Ignore files that exist only at the destination
     #[arg(long)]
     pub(crate) one_way: bool,
-    /// Compare sizes, not contents
+    /// Compare sizes only
     #[arg(long)]
     pub(crate) size_only: bool,
     #[command(flatten)]
@@ -146,13 +149,13 @@ pub(crate) struct PublishedArgs {
     /// Only files with this extension; may be repeated
     #[arg(short = 'e', long = "extension", value_name = "EXT", value_delimiter = ',')]
     pub(crate) extensions: Vec<String>,
-    /// How long links live, 7d at most
+    /// How long links are valid: 90s, 12h, 2d; 7d at most
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_life)]
     pub(crate) expires_in: Duration,
     /// Print links below this address instead of signed ones, for buckets that are public
     #[arg(long, value_name = "URL")]
     pub(crate) public_url_base: Option<String>,
-    /// What to put before every key, behind DEST
+    /// Put this between DEST and every name
     #[arg(long, value_name = "PREFIX")]
     pub(crate) prefix: Option<String>,
 }
@@ -164,16 +167,16 @@ pub(crate) struct PublishArgs {
     pub(crate) places: PlaceArgs,
     #[command(flatten)]
     pub(crate) published: PublishedArgs,
-    /// Upload nothing: only print links to what is there
+    /// Upload nothing; print links to what is there
     #[arg(long)]
     pub(crate) url_only: bool,
-    /// Leave out folders: every file by its name alone
+    /// Put all files into one folder, by their names alone
     #[arg(long)]
     pub(crate) flatten: bool,
-    /// Only tell what would be done
+    /// Show what would be done, without doing it
     #[arg(long, alias = "dryrun")]
     pub(crate) dry_run: bool,
-    /// Folders are always taken with all below them
+    /// Folders are always taken with everything in them
     #[arg(short, long, hide = true)]
     pub(crate) recursive: bool,
     #[command(flatten)]
@@ -195,22 +198,22 @@ pub(crate) struct PublishArgs {
 /// `rm`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RmArgs {
-    /// What: s3://BUCKET/KEY, a pattern in quotes, or with -r s3://BUCKET/PREFIX
+    /// What to remove: s3://BUCKET/KEY, a pattern in quotes, or with -r s3://BUCKET/PREFIX
     #[arg(value_name = "OBJECT", num_args = 1.., required_unless_present = "files_from")]
     pub(crate) locations: Vec<OsString>,
-    /// Take prefixes with all below them
+    /// Remove prefixes recursively
     #[arg(short, long)]
     pub(crate) recursive: bool,
-    /// Only tell what would be removed
+    /// Show what would be removed, without removing it
     #[arg(long, alias = "dryrun")]
     pub(crate) dry_run: bool,
-    /// Version of the object, to remove for good
+    /// Remove this version of the object, for good
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
-    /// Every version and delete marker, for good
+    /// Remove every version and delete marker, for good
     #[arg(long, conflicts_with = "version_id")]
     pub(crate) all_versions: bool,
-    /// Take objects from a file, one a line, or with - from standard input
+    /// Read more objects from FILE, one per line; - is standard input
     #[arg(long, value_name = "FILE", help_heading = FILTER)]
     pub(crate) files_from: Option<PathBuf>,
     #[command(flatten)]

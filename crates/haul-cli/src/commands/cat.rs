@@ -18,7 +18,7 @@ pub(crate) async fn run(args: CatArgs, session: &Session) -> anyhow::Result<Exit
     let mut request = CopyRequest::new(settings::location(&object.location)?, Location::Stdio);
     request.version_id = object.version_id;
     let job = haul.copy(request).await?;
-    let report = render::follow(&haul, job, session).await?;
+    let report = render::follow_data(&haul, job, session).await?;
     if session.common.verbose > 0 {
         output::note(&super::cp::summary(&report));
     }

@@ -19,7 +19,14 @@ pub(crate) async fn run(args: Box<CpArgs>, session: &Session) -> anyhow::Result<
     let to = settings::location(&args.places.to)?;
     let single = (sources.len() == 1 && !asks_for_many(&args)).then(|| sources.pop()).flatten();
     match single {
-        Some(from) if !many::is_pattern(&from) => Box::pin(one(&args, from, to, session)).await,
+        Some(from) if !many::is_pattern(&from) => {
+            let places = (from.clone(), to.clone());
+            let done = Box::pin(one(&args, from, to, session)).await;
+            if session.common.json {
+                done.as_ref().err().map_or(Ok(()), |e| tell_failure(e, &places))?;
+            }
+            done
+        }
         Some(from) => tree(&args, vec![from], to, Verb::Copy, session).await,
         None => tree(&args, sources, to, Verb::Copy, session).await,
     }
@@ -63,7 +70,12 @@ async fn one(
     request.expected_size = args.expected_size.map(|s| s.0);
     request.multipart_copy_above = args.multipart_copy_threshold.0;
     let job = haul.copy(request).await?;
-    let report = match render::follow(&haul, job, session).await {
+    let followed = if to_stdout {
+        render::follow_data(&haul, job, session).await
+    } else {
+        render::follow(&haul, job, session).await
+    };
+    let report = match followed {
         Err(e) if args.no_clobber && e.kind() == ErrorKind::AlreadyExists => {
             return skipped(&e, session);
         }
@@ -96,6 +108,14 @@ async fn tree(
     session: &Session,
 ) -> anyhow::Result<Exit> {
     let haul = haul_for(args, args.transfer.concurrency.for_many(), session);
+    if to == Location::Stdio {
+        let what = if verb == Verb::Move {
+            "nothing moved there would be kept: haul cat writes an object to standard output"
+        } else {
+            "it takes one file: name a single source, without -r"
+        };
+        return Err(haul::Error::new(ErrorKind::Invalid, Op::Begin, &to, what).into());
+    }
     if args.version_id.is_some() {
         let what = "--version-id names a version of one object";
         return Err(haul::Error::new(ErrorKind::Invalid, Op::Parse, "the arguments", what).into());
@@ -113,19 +133,30 @@ async fn tree(
     request.dry_run = args.dry_run;
     request.jobs = settings::jobs(&args.share, args.transfer.concurrency);
     let job = haul.copy_tree(request).await?;
-    let telling = Telling { verb, dry_run: args.dry_run, may_be_empty: args.share.shard.is_some() };
+    let may_be_empty = args.share.shard.is_some() || args.filter.may_leave_nothing();
+    let telling = Telling { verb, dry_run: args.dry_run, may_be_empty };
     results::run(&haul, job, session, telling).await
+}
+
+/// One item that failed, for programs; people read the error.
+fn tell_failure(e: &anyhow::Error, (from, to): &(Location, Location)) -> haul::Result<()> {
+    match e.downcast_ref::<haul::Error>() {
+        Some(e) if e.kind() != ErrorKind::BrokenPipe => {
+            output::result(&results::failed(from, to, e).to_string())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The result of one item, on stdout.
 pub(crate) fn tell(report: &Report, session: &Session) -> Result<(), haul::Error> {
     let Report { from, to, .. } = report;
     if !session.common.json {
-        return output::changed(&format!("{from} -> {to}"));
+        return session.changed(&format!("{from} -> {to}"));
     }
     let mut line = json!({"type": "copied", "from": from.exact(), "to": to.exact()});
     results::facts(report, &mut line);
-    output::changed(&line.to_string())
+    session.changed(&line.to_string())
 }
 
 /// Bytes, time, rate, retries and proof, on one line.

@@ -176,7 +176,7 @@ fn regular(path: PathBuf) -> Result<PathBuf, haul::Error> {
     if metadata.is_file() {
         return Ok(path);
     }
-    let what = "it is no regular file";
+    let what = "it is not a regular file";
     Err(haul::Error::new(haul::ErrorKind::Invalid, haul::Op::Open, path.display(), what))
 }
 

@@ -234,7 +234,7 @@ async fn reach(args: &DoctorArgs, haul: &Haul) -> Check {
     let started = Instant::now();
     let asked = match &args.bucket {
         Some(bucket) => look(haul, bucket).await,
-        None => haul.buckets().await.map(|b| format!("{} buckets", b.len())).map_err(Into::into),
+        None => haul.buckets().await.map(|b| counted(b.len())).map_err(Into::into),
     };
     let took = Duration::from_millis(u64::try_from(started.elapsed().as_millis()).unwrap_or(0));
     let took = humantime::format_duration(took);
@@ -250,6 +250,11 @@ async fn reach(args: &DoctorArgs, haul: &Haul) -> Check {
             Check::new(Verdict::Fail, name, format!("{text}{hint}"))
         }
     }
+}
+
+fn counted(buckets: usize) -> String {
+    let s = if buckets == 1 { "" } else { "s" };
+    format!("{buckets} bucket{s}")
 }
 
 async fn look(haul: &Haul, bucket: &std::ffi::OsStr) -> anyhow::Result<String> {

@@ -1,11 +1,13 @@
 //! `haul du`: how much is there.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 
 use haul::redact::escape_control as show;
-use haul::{Entry, EntryKind, Foreign, ListRequest};
+use haul::{Entry, EntryKind, Foreign, Haul, ListRequest};
 use serde_json::json;
 
+use super::many;
 use crate::args::DuArgs;
 use crate::exit::{self, Exit};
 use crate::session::Session;
@@ -21,7 +23,17 @@ struct Usage {
 
 pub(crate) async fn run(args: DuArgs, session: &Session) -> anyhow::Result<Exit> {
     let haul = session.haul(settings::asking(&args.store));
-    let location = settings::location(&args.location)?;
+    many::each(&args.locations, session, async |place| add_up(&haul, place, &args, session).await)
+        .await
+}
+
+async fn add_up(
+    haul: &Haul,
+    location: &OsStr,
+    args: &DuArgs,
+    session: &Session,
+) -> anyhow::Result<Exit> {
+    let location = settings::location(location)?;
     let mut request = ListRequest::new(location.clone());
     request.recursive = true;
     request.versions = args.versions;
@@ -49,9 +61,9 @@ pub(crate) async fn run(args: DuArgs, session: &Session) -> anyhow::Result<Exit>
     let root = root.exact();
     let root = root.trim_end_matches('/');
     for (folder, usage) in &folders {
-        tell(&format!("{root}/{folder}"), *usage, &args, session)?;
+        tell(&format!("{root}/{folder}"), *usage, args, session)?;
     }
-    tell(root, total, &args, session)?;
+    tell(root, total, args, session)?;
     Ok(exit)
 }
 

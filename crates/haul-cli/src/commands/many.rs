@@ -10,6 +10,8 @@ use std::path::Path;
 use haul::{Error, Location, Op, Pattern, Selection};
 
 use crate::args::{FilterArgs, LinkArgs, ShareArgs};
+use crate::exit::{self, Exit};
+use crate::session::Session;
 use crate::settings;
 
 /// Whether a source may be a pattern: the library decides, once it knows whether something has
@@ -23,6 +25,32 @@ pub(crate) fn is_pattern(source: &Location) -> bool {
         Location::S3 { key, .. } => may_be(key),
         _ => false,
     }
+}
+
+/// Does the same for one place after the other. Of several, one that fails says so and stops no other.
+pub(crate) async fn each<'a>(
+    places: &'a [OsString],
+    session: &Session,
+    mut run: impl AsyncFnMut(&'a OsString) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
+    let [_, _, ..] = places else {
+        return match places.first() {
+            Some(place) => run(place).await,
+            None => Ok(Exit::Done),
+        };
+    };
+    let mut exit = Exit::Done;
+    for place in places {
+        match run(place).await {
+            Ok(Exit::Done) => {}
+            Ok(_) => exit = Exit::Failed,
+            Err(e) => match exit::explain(&e, session.common.verbose > 0) {
+                over @ (Exit::Unread | Exit::Interrupted | Exit::Terminated) => return Ok(over),
+                _ => exit = Exit::Failed,
+            },
+        }
+    }
+    Ok(exit)
 }
 
 /// The sources of the command line, and those of a manifest.

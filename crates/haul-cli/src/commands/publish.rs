@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use haul::{ErrorKind, Haul, Hint, LinkMethod, LinkStyle, Location, Op, PublishRequest};
+use haul::{
+    ErrorKind, FilterRule, Haul, Hint, LinkMethod, LinkStyle, Location, Op, PublishRequest,
+};
 
 use super::many;
 use crate::args::PublishArgs;
@@ -23,6 +25,7 @@ pub(crate) async fn run(args: Box<PublishArgs>, session: &Session) -> anyhow::Re
     let extensions = &args.published.extensions;
     let undotted = extensions.iter().map(|e| e.trim_start_matches('.').to_owned());
     request.select.filter.extensions = undotted.filter(|e| !e.is_empty()).collect();
+    request.select.filter.rules.extend(without_litter(&args)?);
     request.flatten = args.flatten;
     request.attributes = settings::attributes(&args.object);
     request.link = match &args.published.public_url_base {
@@ -38,8 +41,22 @@ pub(crate) async fn run(args: Box<PublishArgs>, session: &Session) -> anyhow::Re
         warn_of_short_credentials(&haul, bucket, *life, session).await?;
     }
     let job = haul.publish(request).await?;
-    let (dry_run, may_be_empty) = (args.dry_run, args.share.shard.is_some());
+    let may_be_empty = args.share.shard.is_some() || args.filter.may_leave_nothing();
+    let dry_run = args.dry_run;
     results::run(&haul, job, session, Telling { verb: Verb::Publish, dry_run, may_be_empty }).await
+}
+
+/// What desktops leave in folders: nobody wants a link to it.
+const LITTER: [&str; 3] = [".DS_Store", "Thumbs.db", "desktop.ini"];
+
+/// Rules against litter, unless somebody names it. They come last, because the last that matches
+/// decides, and the first says what becomes of the rest.
+fn without_litter(args: &PublishArgs) -> anyhow::Result<Vec<FilterRule>> {
+    let typed = args.places.sources.iter().map(|source| source.to_string_lossy().into_owned());
+    let patterns = settings::patterns(&args.filter)?.into_iter().map(|pattern| pattern.text);
+    let named: Vec<_> = typed.chain(patterns).collect();
+    let unnamed = LITTER.iter().filter(|name| !named.iter().any(|text| text.ends_with(**name)));
+    Ok(unnamed.filter_map(|name| FilterRule::new(false, name).ok()).collect())
 }
 
 /// The destination with the prefix of the settings behind it: `[s3] prefix`, raw as keys are.

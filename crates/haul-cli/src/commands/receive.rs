@@ -52,7 +52,7 @@ pub(crate) async fn run(args: ReceiveArgs, session: &Session) -> anyhow::Result<
 /// A single file to standard output, which holds nothing else.
 async fn to_pipe(haul: &Haul, request: ReceiveRequest, session: &Session) -> anyhow::Result<Exit> {
     let job = haul.receive(request).await?;
-    let summary = render::follow(haul, job, session).await?;
+    let summary = render::follow_data(haul, job, session).await?;
     if session.tells() {
         let (bytes, time) = (summary.bytes, summary.elapsed);
         let rate = human_rate(bytes, time);

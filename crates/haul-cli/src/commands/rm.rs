@@ -8,7 +8,7 @@ use crate::args::RmArgs;
 use crate::exit::Exit;
 use crate::results::{self, Telling, Verb};
 use crate::session::Session;
-use crate::{output, settings};
+use crate::settings;
 
 pub(crate) async fn run(args: RmArgs, session: &Session) -> anyhow::Result<Exit> {
     let haul = session.haul(settings::asking(&args.store));
@@ -39,7 +39,8 @@ pub(crate) async fn run(args: RmArgs, session: &Session) -> anyhow::Result<Exit>
     request.dry_run = args.dry_run;
     request.jobs = args.share.jobs.map_or(Jobs::Requests, Jobs::Fixed);
     let job = haul.remove_tree(request).await?;
-    let (dry_run, may_be_empty) = (args.dry_run, args.share.shard.is_some());
+    let may_be_empty = args.share.shard.is_some() || args.filter.may_leave_nothing();
+    let dry_run = args.dry_run;
     results::run(&haul, job, session, Telling { verb: Verb::Remove, dry_run, may_be_empty }).await
 }
 
@@ -48,8 +49,8 @@ fn told(location: &Location, version: Option<&str>, session: &Session) -> haul::
         let line = json!({
             "type": "removed", "location": Foreign::from(location).exact(), "version_id": version,
         });
-        output::changed(&line.to_string())
+        session.changed(&line.to_string())
     } else {
-        output::changed(&format!("removed {location}"))
+        session.changed(&format!("removed {location}"))
     }
 }

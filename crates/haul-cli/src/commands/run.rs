@@ -133,7 +133,7 @@ impl Batch<'_> {
             Exit::Usage
         };
         let Some(mut words) = shlex::split(line) else {
-            return Err(refused("a quotation mark or a backslash has nothing behind it"));
+            return Err(refused("unbalanced quote or trailing backslash"));
         };
         if words.first().is_some_and(|word| word == "haul") {
             words.remove(0);

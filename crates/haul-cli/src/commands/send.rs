@@ -2,9 +2,11 @@
 //!
 //! Owns what the sender says and how it ends: the ticket alone on stdout at once, peers beside it,
 //! and an exit code that tells a share that did its work from one that was cut short. Must never
-//! tell the ticket anywhere but on stdout and, when asked to, as a QR code.
+//! tell the ticket anywhere but on stdout, in the line to copy where stdout and stderr are one
+//! person's terminal, and, when asked to, as a QR code.
 
 use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
 
 use haul::{
     Error, ErrorKind, Event, Hint, Location, Op, PeerEvent, Settled, ShareEnd, ShareKey,
@@ -37,7 +39,9 @@ pub(crate) async fn run(args: SendArgs, session: &Session) -> anyhow::Result<Exi
         tokio::select! {
             result = &mut following => result,
             () = key.revoked() => {
-                output::note("haul: stopping: the ticket was revoked");
+                if session.tells() {
+                    output::note("haul: stopping: the ticket was revoked");
+                }
                 haul.close();
                 following.await
             }
@@ -77,7 +81,7 @@ fn refuse_mixture(args: &SendArgs, sources: &[Location]) -> haul::Result<()> {
         return wrong("--name is for standard input", "haul send --name NAME -");
     }
     if args.name.as_deref().is_some_and(|name| name.is_empty() || name.contains('\0')) {
-        return wrong("--name is no name", "haul send --name NAME -");
+        return wrong("--name is empty or holds a NUL", "haul send --name NAME -");
     }
     if args.expire.is_some_and(|life| life.is_zero()) {
         return wrong("--expire 0 would be over before it begins", "--expire 1h");
@@ -173,7 +177,7 @@ struct Sharing<'a> {
 impl<'a> Sharing<'a> {
     fn new(args: &SendArgs, session: &'a Session) -> Self {
         let telling = Telling { verb: Verb::Share, dry_run: false, may_be_empty: false };
-        let results = Results::new(telling, &session.common);
+        let results = Results::new(telling, session);
         let (offered, peers, cut_off) = (false, BTreeSet::new(), None);
         Self { results, session, qr: args.qr, offered, peers, cut_off }
     }
@@ -192,8 +196,11 @@ impl<'a> Sharing<'a> {
             }
         }
         if self.session.tells() {
-            let line = "haul: whoever has the ticket can have it: haul receive TICKET [DEST]";
-            say.asides.push(line.to_owned());
+            // Who reads the ticket on a screen will copy it from there, with the command around it.
+            let read = render::can_draw() && std::io::stdout().is_terminal();
+            let ticket = if read { ticket } else { "TICKET" };
+            say.asides
+                .push(format!("haul: whoever has the ticket can have it: haul receive {ticket}"));
         }
     }
 
@@ -234,8 +241,12 @@ impl<'a> Sharing<'a> {
         match shared.end {
             ShareEnd::Stopped if self.was_cut_short() => {
                 let peers = self.cut_off.unwrap_or_default();
-                let s = if peers == 1 { "" } else { "s" };
-                Some(format!("haul: stopped while {peers} receiver{s} had not everything{again}"))
+                let who = match peers {
+                    0 => "before everything was offered".to_owned(),
+                    1 => "1 receiver is incomplete".to_owned(),
+                    n => format!("{n} receivers are incomplete"),
+                };
+                Some(format!("haul: stopped; {who}{again}"))
             }
             ShareEnd::Stopped => Some(format!("haul: stopped{again}")),
             ShareEnd::Expired => Some("haul: stopped: the time of --expire is over".to_owned()),

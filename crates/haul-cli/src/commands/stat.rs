@@ -1,21 +1,38 @@
 //! `haul stat`: what is known about an object or file.
 
+use std::ffi::OsStr;
 use std::time::SystemTime;
 
-use haul::{Foreign, ObjectInfo, Stat};
+use haul::{ErrorKind, Foreign, Haul, ObjectInfo, Op, Stat};
 use serde_json::json;
 
-use crate::args::ObjectRef;
+use super::many;
+use crate::args::StatArgs;
 use crate::exit::Exit;
 use crate::moment::rfc3339;
 use crate::session::Session;
 use crate::size::human;
 use crate::{output, settings};
 
-pub(crate) async fn run(args: ObjectRef, session: &Session) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: StatArgs, session: &Session) -> anyhow::Result<Exit> {
     let haul = session.haul(settings::asking(&args.store));
-    let location = settings::location(&args.location)?;
-    let stat = haul.stat(&location, args.version_id).await?;
+    if args.version_id.is_some() && args.locations.len() > 1 {
+        let what = "--version-id names a version of one object";
+        return Err(haul::Error::new(ErrorKind::Invalid, Op::Parse, "the arguments", what).into());
+    }
+    let version = args.version_id.as_deref();
+    many::each(&args.locations, session, async |place| look(&haul, place, version, session).await)
+        .await
+}
+
+async fn look(
+    haul: &Haul,
+    location: &OsStr,
+    version: Option<&str>,
+    session: &Session,
+) -> anyhow::Result<Exit> {
+    let location = settings::location(location)?;
+    let stat = haul.stat(&location, version.map(str::to_owned)).await?;
     let place = Foreign::from(&location);
     let text = match (&stat, session.common.json) {
         (Stat::Object(info), false) => object(&place, info),
@@ -26,7 +43,8 @@ pub(crate) async fn run(args: ObjectRef, session: &Session) -> anyhow::Result<Ex
             table(&place, *size, &rows)
         }
         (Stat::File { size, modified, folder }, true) => json!({
-            "location": place.exact(), "size": size, "last_modified": time(*modified), "folder": folder,
+            "type": if *folder { "folder" } else { "file" }, "location": place.exact(),
+            "size": size, "last_modified": time(*modified), "folder": folder,
         })
         .to_string(),
         _ => place.to_string(),
@@ -70,7 +88,7 @@ fn object_json(place: &Foreign, info: &ObjectInfo) -> serde_json::Value {
         .into_iter()
         .collect();
     json!({
-        "location": place.exact(), "size": info.size, "etag": info.etag,
+        "type": "object", "location": place.exact(), "size": info.size, "etag": info.etag,
         "content_type": info.content_type, "last_modified": time(info.modified),
         "metadata": info.metadata, "version_id": info.version_id,
         "storage_class": info.storage_class, "checksums": checksums,

@@ -1,6 +1,6 @@
 //! `haul sync` and `haul check`: one tree like another, or how they differ.
 
-use haul::{Compare, SyncRequest};
+use haul::{Compare, ErrorKind, Location, Op, SyncRequest};
 
 use crate::args::{CheckArgs, FilterArgs, LinkArgs, ShareArgs, SyncArgs};
 use crate::exit::Exit;
@@ -16,6 +16,7 @@ pub(crate) async fn run(args: Box<SyncArgs>, session: &Session) -> anyhow::Resul
     let options = settings::moving(&args.transfer, &args.store, Some(&args.other), requests);
     let haul = session.haul(options);
     let (from, to) = (settings::location(&args.from)?, settings::location(&args.to)?);
+    refuse_file(&[&from, &to], "sync takes folders and prefixes: haul cp copies a file")?;
     let mut request = SyncRequest::new(from, to);
     select(&mut request, &args.filter, &args.links, &args.share)?;
     request.compare = match (args.size_only, args.checksum) {
@@ -40,6 +41,7 @@ pub(crate) async fn check(args: Box<CheckArgs>, session: &Session) -> anyhow::Re
     let options = settings::moving(&args.transfer, &args.store, Some(&args.other), requests);
     let haul = session.haul(options);
     let (from, to) = (settings::location(&args.from)?, settings::location(&args.to)?);
+    refuse_file(&[&from, &to], "check compares folders and prefixes: name the folder it is in")?;
     let mut request = SyncRequest::new(from, to);
     select(&mut request, &args.filter, &args.links, &args.share)?;
     request.compare = if args.size_only { Compare::Size } else { Compare::Content };
@@ -47,6 +49,15 @@ pub(crate) async fn check(args: Box<CheckArgs>, session: &Session) -> anyhow::Re
     request.jobs = settings::jobs(&args.share, args.transfer.concurrency);
     let job = haul.check(request).await?;
     results::run(&haul, job, session, Telling { verb: Verb::Check, ..QUIET }).await
+}
+
+/// Both sides are trees; a file is none.
+fn refuse_file(places: &[&Location], way: &str) -> haul::Result<()> {
+    let file = places.iter().find(|p| matches!(p, Location::Local(path) if path.is_file()));
+    file.map_or(Ok(()), |file| {
+        let what = format!("it is a file, and {way}");
+        Err(haul::Error::new(ErrorKind::Invalid, Op::List, file, what))
+    })
 }
 
 fn select(

@@ -50,11 +50,11 @@ async fn abort(args: &AbortArgs, session: &Session) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
     for upload in &chosen {
         if args.dry_run {
-            tell("would_abort", "would abort", upload, session)?;
+            output::result(&line("would_abort", "would abort", upload, session))?;
             continue;
         }
         match haul.abort_upload(upload).await {
-            Ok(()) => tell("aborted", "aborted", upload, session)?,
+            Ok(()) => session.changed(&line("aborted", "aborted", upload, session))?,
             Err(e) => {
                 output::error(&exit::line(&e));
                 exit = Exit::Failed;
@@ -77,11 +77,11 @@ fn is_old(upload: &PendingUpload, age: Duration, now: SystemTime) -> bool {
     elapsed.map_or(age.is_zero(), |elapsed| elapsed >= age)
 }
 
-fn tell(kind: &str, what: &str, upload: &PendingUpload, session: &Session) -> haul::Result<()> {
+fn line(kind: &str, what: &str, upload: &PendingUpload, session: &Session) -> String {
     if session.common.json {
-        return output::changed(&object(kind, upload).to_string());
+        return object(kind, upload).to_string();
     }
-    output::changed(&format!("{what} {} {}", upload.location, show(&upload.id)))
+    format!("{what} {} {}", upload.location, show(&upload.id))
 }
 
 fn object(kind: &str, upload: &PendingUpload) -> Value {

@@ -159,7 +159,7 @@ fn values(setting: &Setting, value: &DeValue<'_>) -> Result<Vec<String>, String>
             match mib {
                 // 5 MiB to 5 GiB: what S3 takes (X1.7: MiB, not MB).
                 5..=5120 => Ok(vec![format!("{mib}MiB")]),
-                _ => Err(format!("{mib} MiB is no part size: S3 takes 5 to 5120")),
+                _ => Err(format!("{mib} MiB is not a part size: S3 takes 5 to 5120")),
             }
         }
         Form::List => {
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn values_that_cannot_be_meant() {
         for (text, part) in [
-            ("[s3]\nmultipart_chunk_size_mb = 4", "4 MiB is no part size"),
+            ("[s3]\nmultipart_chunk_size_mb = 4", "4 MiB is not a part size"),
             ("[s3]\nmultipart_chunk_size_mb = '8MiB'", "a number of MiB"),
             ("[s3]\nendpoint = 3", "a string"),
             ("[s3]\npath_style = 'yes'", "true or false"),

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use haul::{Event, Foreign};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::peers::Peers;
 use super::speed::{Speed, time_left};
-use super::{Pulse, Render, note_of};
+use super::{Pulse, Render, note_of, screen};
 use crate::moment::whole_seconds;
 use crate::output;
 use crate::size::human;
@@ -28,22 +28,21 @@ pub(super) struct Bar {
 
 impl Bar {
     pub(super) fn new(peers: Peers) -> Self {
-        let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(15));
+        let line = ProgressBar::with_draw_target(None, screen::target());
         Self { line, speed: Speed::default(), started: false, peers }
     }
 }
 
-/// The bar's layout for a terminal of some width. The cursor goes back to the start of the line: what
-/// the terminal echoes for Ctrl-C would start a new line behind a bar of full width. All are constant, so parsing cannot fail at run time
-/// (a test sees to it).
+/// The bar's layout for a terminal of some width. All are constant, so parsing cannot fail at run
+/// time (a test sees to it).
 fn style(known: bool, columns: u16) -> ProgressStyle {
     let template = match (known, columns) {
         (true, 80..) => {
-            "{prefix:.bold} {wide_bar:.cyan/dim} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {msg}\r"
+            "{prefix:.bold} {wide_bar:.cyan/dim} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {msg}"
         }
-        (true, 50..) => "{prefix:.bold} {wide_bar:.cyan/dim} {percent:>3}%  {msg}\r",
-        (true, _) => "{prefix:.bold} {percent:>3}%\r",
-        (false, _) => "{prefix:.bold} {spinner:.cyan} {binary_bytes}  {msg}\r",
+        (true, 50..) => "{prefix:.bold} {wide_bar:.cyan/dim} {percent:>3}%  {msg}",
+        (true, _) => "{prefix:.bold} {percent:>3}%",
+        (false, _) => "{prefix:.bold} {spinner:.cyan} {binary_bytes}  {msg}",
     };
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())

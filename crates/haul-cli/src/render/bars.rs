@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haul::{Event, Foreign, Meter};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::bar::{EVERY, columns, short};
 use super::peers::{Peer, Peers, Reach};
 use super::speed::{Speed, time_left};
-use super::{Pulse, Render, checked, note_of};
+use super::{Pulse, Render, checked, note_of, screen};
 use crate::moment::whole_seconds;
 use crate::output;
 use crate::size::{grouped, human};
@@ -47,7 +47,7 @@ struct Live {
 
 impl Bars {
     pub(super) fn new(peers: Peers) -> Self {
-        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(15));
+        let screen = MultiProgress::with_draw_target(screen::target());
         let total = ProgressBar::hidden();
         // Before it has a place on the screen: a change there is a draw.
         total.set_style(total_style(columns(), false));
@@ -173,9 +173,17 @@ impl Bars {
         });
         let left = left.filter(|left| *left > 0.0).map(|l| format!("  {} left", whole_seconds(l)));
         self.total.set_style(total_style(columns(), items.complete));
+        if let Some(what) = self.peers.waiting().filter(|_| over == 0) {
+            self.total.set_prefix(what);
+            self.total.set_message("");
+            self.total.tick();
+            return;
+        }
         self.total.set_prefix(format!("{}/{}{more}{failed}", grouped(over), grouped(items.found)));
+        let total = meter.total.filter(|total| items.complete && *total > 0);
+        let of = total.map(|total| format!(" of {}", human(total))).unwrap_or_default();
         let message = format!(
-            "{}{}  {}/s{}",
+            "{}{of}{}  {}/s{}",
             human(meter.landed),
             checked(meter),
             human(bytes as u64),
@@ -222,20 +230,19 @@ fn style(columns: u16) -> ProgressStyle {
     })
 }
 
-/// Like that of [`bar`](super::bar), the last line ends at its start: there the terminal echoes Ctrl-C.
 fn peer_style(columns: u16) -> ProgressStyle {
     template(match columns {
-        80.. => "{prefix:16} {wide_bar:.green/dim} {percent:>3}%  {binary_bytes:>11}  {msg}\r",
-        60.. => "{prefix:16} {wide_bar:.green/dim} {percent:>3}%  {binary_bytes:>11}\r",
-        _ => "{prefix} {percent:>3}%\r",
+        80.. => "{prefix:16} {wide_bar:.green/dim} {percent:>3}%  {binary_bytes:>11}  {msg}",
+        60.. => "{prefix:16} {wide_bar:.green/dim} {percent:>3}%  {binary_bytes:>11}",
+        _ => "{prefix} {percent:>3}%",
     })
 }
 
 fn total_style(columns: u16, complete: bool) -> ProgressStyle {
     template(match (columns, complete) {
-        (60.., true) => "{prefix:.bold} {wide_bar:.green/dim} {msg}\r",
-        (60.., false) => "{prefix:.bold} {spinner:.green} {msg}\r",
-        _ => "{prefix:.bold} {msg}\r",
+        (60.., true) => "{prefix:.bold} {wide_bar:.green/dim} {msg}",
+        (60.., false) => "{prefix:.bold} {spinner:.green} {msg}",
+        _ => "{prefix:.bold} {msg}",
     })
 }
 

@@ -10,6 +10,7 @@ mod json;
 mod peers;
 mod plain;
 mod printer;
+mod screen;
 mod speed;
 
 use std::collections::HashSet;
@@ -63,6 +64,23 @@ impl Render for Silent {
     fn finish(&mut self) {}
 }
 
+/// Nothing to draw, for data on the terminal that bars would be drawn on: only what a person should
+/// know of.
+struct Notes(Peers);
+
+impl Render for Notes {
+    fn every(&self) -> Duration {
+        Duration::from_hours(1)
+    }
+    fn event(&mut self, event: &Event) {
+        if let Some(line) = note_of(event, &mut self.0) {
+            output::note(&line);
+        }
+    }
+    fn draw(&mut self, _: &Pulse) {}
+    fn finish(&mut self) {}
+}
+
 /// Learns of the items that are over, and says what there is to say about them.
 pub(crate) trait Listener {
     /// One item is over. It is dropped soon: it holds a credit of the job's.
@@ -107,17 +125,27 @@ impl Listener for Nobody {
 enum Shape {
     /// One item.
     One,
+    /// One item, whose bytes go to standard output.
+    Data,
     /// Many items.
     Many,
+    /// Many items, from a peer.
+    Receive,
     /// Many items, and then whoever wants them.
     Share,
 }
 
 fn renderer(common: &Common, shape: Shape) -> Box<dyn Render> {
-    let (many, peers) = (shape != Shape::One, Peers::new(shape == Shape::Share));
+    let many = !matches!(shape, Shape::One | Shape::Data);
+    let peers = match shape {
+        Shape::Receive => Peers::awaited(),
+        _ => Peers::new(shape == Shape::Share),
+    };
     let mode = if common.quiet { ProgressMode::None } else { common.progress };
+    let beside_data = shape == Shape::Data && std::io::stdout().is_terminal();
     match mode {
         ProgressMode::None => Box::new(Silent),
+        ProgressMode::Auto | ProgressMode::Bar if beside_data => Box::new(Notes(peers)),
         ProgressMode::Json => Box::new(json::Json::new(many, peers)),
         ProgressMode::Auto if !can_draw() => Box::new(plain::Plain::new(many, peers)),
         ProgressMode::Plain => Box::new(plain::Plain::new(many, peers)),
@@ -141,6 +169,15 @@ pub(crate) async fn follow<T>(
     watch(haul, job, session, &mut Nobody, Shape::One).await
 }
 
+/// Watches a job of one whose bytes go to standard output until it ends, through signals.
+pub(crate) async fn follow_data<T>(
+    haul: &Haul,
+    job: TransferHandle<T>,
+    session: &Session,
+) -> haul::Result<T> {
+    watch(haul, job, session, &mut Nobody, Shape::Data).await
+}
+
 /// Watches a job of many until it ends and its results are written, through signals.
 pub(crate) async fn follow_many<T>(
     haul: &Haul,
@@ -149,6 +186,16 @@ pub(crate) async fn follow_many<T>(
     listener: &mut dyn Listener,
 ) -> haul::Result<T> {
     watch(haul, job, session, listener, Shape::Many).await
+}
+
+/// Watches a job that receives many from a peer, in the same way.
+pub(crate) async fn follow_receive<T>(
+    haul: &Haul,
+    job: TransferHandle<T>,
+    session: &Session,
+    listener: &mut dyn Listener,
+) -> haul::Result<T> {
+    watch(haul, job, session, listener, Shape::Receive).await
 }
 
 /// Watches a job that shares with peers until it ends, through signals.
@@ -183,7 +230,7 @@ async fn watch<T>(
     let pulse = || Pulse { meter: meter.snapshot(), items: tally.snapshot() };
     let mut events = job.take_events();
     let mut show = Show::new(renderer(&session.common, shape), listener);
-    show.sparing = shape != Shape::One && session.common.verbose == 0;
+    show.sparing = !matches!(shape, Shape::One | Shape::Data) && session.common.verbose == 0;
     let every = show.renderer.every();
     let mut clock = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -20,6 +20,8 @@ pub(super) struct Peers {
     sender: bool,
     /// Whether everything is offered: what is left to do is what peers do.
     offered: bool,
+    /// Whether nothing can move before a peer is there.
+    awaited: bool,
     all: BTreeMap<u64, Peer>,
 }
 
@@ -73,7 +75,17 @@ pub(super) enum News {
 
 impl Peers {
     pub(super) fn new(sender: bool) -> Self {
-        Self { sender, offered: false, all: BTreeMap::new() }
+        Self { sender, offered: false, awaited: false, all: BTreeMap::new() }
+    }
+
+    /// The peers of a receiver: nothing moves before the sender is there.
+    pub(super) fn awaited() -> Self {
+        Self { awaited: true, ..Self::new(false) }
+    }
+
+    /// What is waited for, while nothing can move.
+    pub(super) fn waiting(&self) -> Option<&'static str> {
+        (self.awaited && self.all.is_empty()).then_some("waiting for the sender")
     }
 
     /// Whether peers are all there is to show.
@@ -143,7 +155,7 @@ impl Peers {
             }
             News::Joined { name, route, .. } => format!("connected to {name}{}", way(route)),
             News::Moved { route: Route::Unknown, .. } => return None,
-            News::Moved { name, route, .. } => format!("{name} is reached anew{}", way(route)),
+            News::Moved { name, route, .. } => format!("{name}: now {route}"),
             // A receiver's summary says how it ended.
             News::Left { .. } if !self.sender => return None,
             News::Left { name, end, .. } => match end {
@@ -160,6 +172,7 @@ fn count(files: u64) -> String {
     format!("{} file{s}", grouped(files))
 }
 
+/// The way to a peer, if it is known.
 fn way(route: &Route) -> String {
     match route {
         Route::Unknown => String::new(),
@@ -239,7 +252,7 @@ mod tests {
         let line = peers.line(&joined(0, Route::Relay("https://r/".into()))).unwrap();
         assert_eq!(line, "haul: peer 1a2b connected (through relay https://r/)");
         let line = peers.line(&of(PeerEvent::Moved(direct()))).unwrap();
-        assert_eq!(line, "haul: peer 1a2b is reached anew (direct, 192.0.2.7:4433)");
+        assert_eq!(line, "haul: peer 1a2b: now direct, 192.0.2.7:4433");
         assert_eq!(peers.line(&of(PeerEvent::Moved(direct()))), None);
         assert_eq!(peers.shown().count(), 1);
         let line = peers.line(&of(PeerEvent::Left(PeerEnd::Finished { files: 1200 }))).unwrap();
@@ -255,6 +268,18 @@ mod tests {
         assert_eq!(line, "haul: connected to peer 1a2b");
         assert_eq!(peers.shown().count(), 0);
         assert_eq!(peers.line(&of(PeerEvent::Left(PeerEnd::Gone))), None);
+    }
+
+    /// Without its sender a receiver has nothing to count.
+    #[test]
+    fn a_sender_is_waited_for() {
+        let mut peers = Peers::awaited();
+        assert!(peers.waiting().is_some());
+        peers.line(&joined(0, Route::Unknown)).unwrap();
+        assert_eq!(peers.waiting(), None);
+        assert_eq!(peers.line(&of(PeerEvent::Left(PeerEnd::Gone))), None);
+        assert!(peers.waiting().is_some(), "it may come back");
+        assert_eq!(Peers::new(true).waiting(), None);
     }
 
     #[test]

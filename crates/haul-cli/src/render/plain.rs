@@ -79,6 +79,10 @@ impl Render for Plain {
         if self.peers.offered() {
             return;
         }
+        if let Some(what) = self.peers.waiting() {
+            output::note(&output::error_line(what));
+            return;
+        }
         let Pulse { meter, items } = pulse;
         let done = human(meter.landed);
         let total = meter.total.filter(|_| !self.many || items.complete);

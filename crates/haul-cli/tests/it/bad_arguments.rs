@@ -139,10 +139,89 @@ async fn a_wrong_flag_or_command_is_explained() {
         (&["cp", "--contenttype", "x", "a", "b"], "--content-type"),
         (&["cpy", "a", "b"], "cp"),
         (&["stats", "a"], "stat"),
+        // What other tools call it.
+        (&["version"], "haul --version"),
+        (&["tree", "s3://b"], "haul ls -r"),
+        (&["s3", "cp", "a", "s3://b"], "leave it out"),
+        (&["cp", "--update", "a", "b"], "haul sync"),
+        (&["cat", "--versionId", "x", "s3://b/k"], "here: --version-id"),
+        (&["ls", "-lh", "s3://b"], "leave it out"),
+        (&["du", "-sh", "s3://b"], "leave it out"),
+        (&["rm", "-f", "s3://b/k"], "never asks"),
+        (&["rb", "--force", "s3://b"], "rm -r --all-versions"),
+        (&["sync", "-n", "a", "b"], "--dry-run"),
+        // What it would have taken.
+        (&["cp", "--progress", "data", "a", "b"], "plain, json, none"),
+        (&["cp", "--retries", "often", "a", "b"], "write a number"),
         (&["cp", "a"], "DEST"),
     ] {
         let done = world.haul(args).run().await;
         assert_eq!((done.code, done.out()), (2, ""), "{done}");
         assert!(done.err.contains(word) && done.err.contains("--help"), "{done}");
+        assert!(!done.err.contains("as a value"), "{done}");
+        assert_eq!(done.err.lines().count(), 1, "{done}");
     }
+}
+
+/// Options may come before the command, as with aws, and times may have an offset.
+#[tokio::test]
+async fn habits_that_are_understood() {
+    let world = World::new().await;
+    world.put("k", "data");
+    let region = world.server.region().to_owned();
+    let done = world.haul(["--region", &region, "-q", "cat", "s3://bucket/k"]).run().await;
+    assert_eq!(done.quiet().out(), "data");
+    let done = world.haul(["--region", &region, "uploads", "ls", "s3://bucket"]).run().await;
+    assert_eq!(done.quiet().out(), "");
+    let args = ["ls", "--newer-than", "2026-01-31T12:00:00+02:00", "s3://bucket"];
+    world.haul(args).run().await.ok();
+    world.file("t/a", "x");
+    world.haul(["sync", "-r", "t", "s3://bucket/t"]).run().await.ok();
+}
+
+/// Places as rclone and scp write them are no names of new folders.
+#[tokio::test]
+async fn places_of_other_tools() {
+    let world = World::new().await;
+    world.file("a", "data");
+    world.put("k", "data");
+    for place in ["old:bucket/x", "me@host:/srv/x"] {
+        let line = format!("cannot understand {place}: nothing here is called so: write s3://*");
+        world.refuses(["cp", "a", place], 2, &line).await;
+        world.refuses(["cp", place, "b"], 2, &line).await;
+    }
+    world.haul(["cp", "s3://bucket/k", "2026-01-31T12:30:00.log"]).run().await.ok();
+    world.haul(["cp", "s3://bucket/k", "./old:new/x"]).run().await.ok();
+    world.haul(["cp", "old:new/x", "y"]).run().await.ok();
+}
+
+/// What is refused says what would have been right.
+#[tokio::test]
+async fn one_file_where_a_tree_is_meant() {
+    let world = World::new().await;
+    world.file("a", "data");
+    world.put("k", "data");
+    let what = "cannot list a: it is a file, and check compares folders and prefixes*";
+    world.refuses(["check", "a", "s3://bucket/k"], 2, what).await;
+    world.refuses(["sync", "a", "s3://bucket/k"], 2, "*: haul cp copies a file").await;
+    world.refuses(["mv", "s3://bucket/k", "-"], 2, "*nothing moved there would be kept*").await;
+    world.refuses(["cp", "-r", "s3://bucket", "-"], 2, "*it takes one file*").await;
+    std::fs::create_dir_all(world.path("t/in")).unwrap();
+    world.refuses(["sync", "t", "t/in"], 2, "cannot compare t: t/in is inside it").await;
+    world.refuses(["sync", "t/in", "t"], 2, "cannot compare t/in: it is inside t").await;
+    world.haul(["sync", "nosuch", "newd"]).run().await.ended(4);
+    assert!(!world.path("newd").exists(), "nothing is made for a source that is not there");
+}
+
+/// The first line of the help says what haul is for.
+#[tokio::test]
+async fn the_first_line_of_the_help() {
+    let world = World::new().await;
+    let help = world.haul(["--help"]).run().await;
+    let first = help.quiet().out().lines().next().unwrap();
+    for word in ["Move files", "S3", "people", "link", "ticket"] {
+        assert!(first.contains(word), "{first}");
+    }
+    // A terminal of 100 columns has it on one line.
+    assert!(first.len() <= 100, "{first}");
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,12 +26,40 @@ pub(crate) fn terminal() -> (File, Arc<Mutex<String>>) {
     let drawn = Arc::clone(&screen);
     std::thread::spawn(move || {
         let (mut master, mut buffer) = (File::from(master), [0; 4096]);
+        let mut pending = Vec::new();
         // An error says that the last program has closed its end.
         while let Ok(n @ 1..) = master.read(&mut buffer) {
-            drawn.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..n]));
+            pending.extend_from_slice(&buffer[..n]);
+            // A character may be cut in two.
+            let whole = match str::from_utf8(&pending) {
+                Err(e) if e.error_len().is_none() => e.valid_up_to(),
+                _ => pending.len(),
+            };
+            let text: Vec<u8> = pending.drain(..whole).collect();
+            drawn.lock().unwrap().push_str(&String::from_utf8_lossy(&text));
         }
     });
     (slave, screen)
+}
+
+/// What a person sees on the terminal now, line by line.
+pub(crate) fn seen(screen: &Mutex<String>) -> Vec<String> {
+    let [rows, columns] = [30, 100].map(|n| NonZero::new(n).unwrap());
+    let mut terminal = vt100::Parser::new(rows, columns, 0);
+    terminal.process(screen.lock().unwrap().as_bytes());
+    terminal.screen().rows(0, 100).map(|row| row.trim_end().to_owned()).collect()
+}
+
+/// Waits until what is seen is as it should be.
+pub(crate) async fn shown(screen: &Mutex<String>, what: impl Fn(&[String]) -> bool) -> Vec<String> {
+    for _ in 0..3000 {
+        let lines = seen(screen);
+        if what(&lines) {
+            return lines;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("this is what is seen: {:#?}", seen(screen));
 }
 
 pub(crate) async fn drawn(screen: &Mutex<String>, text: &str) {
@@ -210,4 +239,60 @@ async fn progress_of_many_as_json() {
     assert_eq!((of("started"), of("done")), (2, 2), "{done}");
     let last = said.iter().rfind(|l| l["type"] == "progress").unwrap();
     assert_eq!((&last["items"]["found"], &last["items"]["over"]), (&2.into(), &2.into()), "{done}");
+}
+
+/// What a person asked to see is not drawn over: no bar while data go to the terminal.
+#[tokio::test]
+async fn data_on_a_terminal_have_no_bar() {
+    let world = World::new().await;
+    let text = "one line of text\n".repeat(20);
+    world.put("k.txt", text.clone());
+    for args in [["cat", "s3://bucket/k.txt", "-q"], ["cp", "s3://bucket/k.txt", "-"]] {
+        let args = &args[..if args[0] == "cat" { 2 } else { 3 }];
+        let held = Rule::on(Op::GetObject).then(Fault::StallAfter(40));
+        let held = world.server.faults().add(held);
+        let (slave, screen) = terminal();
+        let out = slave.try_clone().unwrap();
+        let run = world.haul(args).env("TERM", "xterm").stderr(slave).stdout(out).spawn();
+        // Time enough for several looks of a bar, if there were one: not waited for, only given.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        held.release();
+        run.end().await.ok();
+        let last =
+            shown(&screen, |lines| lines.iter().filter(|l| l.contains("text")).count() == 20);
+        let last = last.await;
+        assert!(last.iter().all(|l| !l.contains(['%', '━', '─'])), "{args:?}: {last:#?}");
+        let seen = screen.lock().unwrap();
+        assert!(!seen.contains('\u{1b}'), "{args:?}: {seen:?}");
+    }
+    // Data that go elsewhere leave the terminal to the bar.
+    let held = Rule::on(Op::GetObject).then(Fault::StallAfter(40));
+    let held = world.server.faults().add(held);
+    let (slave, screen) = terminal();
+    let run = world.haul(["cat", "s3://bucket/k.txt"]).env("TERM", "xterm").stderr(slave).spawn();
+    shown(&screen, |lines| lines.iter().any(|l| l.contains("k.txt") && l.contains('%'))).await;
+    held.release();
+    assert_eq!(run.end().await.ok().out(), text);
+}
+
+/// A line that does not fill the terminal is seen, too: that of all, while the listing goes on, and that
+/// of a stream of unknown length.
+#[tokio::test]
+async fn short_lines_are_seen() {
+    let world = World::new().await;
+    let (slave, screen) = terminal();
+    let mut run = world.haul(["cp", "-", "s3://bucket/k"]).open_input();
+    run = run.env("TERM", "xterm").stderr(slave);
+    let mut run = run.spawn();
+    let mut input = run.child.stdin.take().unwrap();
+    let bytes = vec![1; 3 * MIB];
+    within("bytes are taken", tokio::io::AsyncWriteExt::write_all(&mut input, &bytes))
+        .await
+        .unwrap();
+    shown(&screen, |lines| {
+        lines.iter().any(|l| l.starts_with("standard input") && l.contains("/s"))
+    })
+    .await;
+    drop(input);
+    run.end().await.ok();
 }

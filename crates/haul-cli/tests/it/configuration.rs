@@ -176,7 +176,7 @@ async fn mistakes_are_one_line_with_the_way_out() {
         ),
         (
             "[s3]\nmultipart_chunk_size_mb = 4",
-            "*line 2: multipart_chunk_size_mb: 4 MiB is no part size: S3 takes 5 to 5120",
+            "*line 2: multipart_chunk_size_mb: 4 MiB is not a part size: S3 takes 5 to 5120",
         ),
         (
             "[transfer]\nconcurrency = 99",

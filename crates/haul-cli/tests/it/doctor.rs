@@ -19,7 +19,7 @@ async fn a_store_that_works() {
         verdict(&done, "credentials").1,
         "environment AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
     );
-    assert!(verdict(&done, "store").1.starts_with("it answers: 1 buckets, in "), "{done}");
+    assert!(verdict(&done, "store").1.starts_with("it answers: 1 bucket, in "), "{done}");
     for name in ["configuration", "open files", "memory", "temporary", "state", "certificates"] {
         verdict(&done, name);
     }

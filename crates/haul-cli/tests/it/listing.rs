@@ -53,9 +53,33 @@ async fn ls_of_buckets_and_of_versions() {
     let types: Vec<_> = done.quiet().json().iter().map(|l| l["type"].clone()).collect();
     assert_eq!(types, ["delete_marker", "file", "file"], "{done}");
     assert!(done.json()[1]["version_id"].is_string(), "{done}");
+    world.put("another", "3");
+    let done = world.haul(["ls", "--versions", "s3://bucket"]).run().await;
+    let lines: Vec<_> = done.quiet().out().lines().collect();
+    let names = lines.iter().map(|line| line.rfind("  ").unwrap());
+    assert_eq!(names.collect::<std::collections::BTreeSet<_>>().len(), 1, "a column: {done}");
+    assert!(lines.iter().all(|line| line.ends_with("  v") || line.ends_with("  another")));
     world.haul(["rm", "--all-versions", "s3://bucket/v"]).run().await.ok();
     let gone = world.haul(["ls", "--versions", "s3://bucket/v"]).run().await;
     gone.ended(4);
+}
+
+/// Several places, one after the other; one that is not there stops no other.
+#[tokio::test]
+async fn several_places() {
+    let world = World::new().await;
+    world_with_keys(&world);
+    let done =
+        world.haul(["ls", "s3://bucket/p/", "s3://bucket/none/", "s3://bucket/z"]).run().await;
+    let lines: Vec<_> = done.ended(1).out().lines().collect();
+    assert_eq!(lines[0], "s3://bucket/p/:", "{done}");
+    assert!(lines.contains(&"s3://bucket/z:") && lines.last().unwrap().ends_with("  z"), "{done}");
+    assert!(done.err.starts_with("haul: cannot list s3://bucket/none/: "), "{done}");
+    let done = world.haul(["du", "--bytes", "s3://bucket/p/", "s3://bucket/p/q"]).run().await;
+    let sizes: Vec<_> = done.quiet().out().lines().map(|l| columns(l)[0]).collect();
+    assert_eq!(sizes, ["2049", "1"], "{done}");
+    let done = world.haul(["stat", "s3://bucket/a.txt", "s3://bucket/z", "--json"]).run().await;
+    assert_eq!(done.quiet().json().len(), 2, "{done}");
 }
 
 #[tokio::test]
@@ -78,6 +102,8 @@ async fn du_adds_up() {
 #[tokio::test]
 async fn buckets_come_and_go() {
     let world = World::new().await;
+    let rule = "cannot create s3://js: *: a bucket's name has 3 to 63 lowercase letters*";
+    world.refuses(["mb", "s3://js"], 1, rule).await;
     world.haul(["mb", "s3://fresh"]).run().await.ok();
     let done = world.haul(["rb", "s3://fresh"]).run().await;
     assert_eq!(done.quiet().out(), "removed s3://fresh\n");

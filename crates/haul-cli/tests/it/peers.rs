@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use haul_testkit::sizes;
 use rustix::fs::Mode;
 
-use crate::bars::{drawn, terminal};
+use crate::bars::{drawn, shown, terminal};
 use crate::harness::{BUCKET, MIB, World};
 use crate::pair::{Sender, receive, send};
 
@@ -143,7 +143,7 @@ async fn a_pipe_from_one_machine_to_another() {
     let run = send(&world, &["--once", "--name", "x.tar", "-"]).input(bytes.clone());
     let sender = Sender::start(run).await;
     let done = receive(&world, &["-q", &sender.ticket]).run().await;
-    assert_eq!(done.quiet().out(), "x.tar -> x.tar\n");
+    assert_eq!(done.quiet().out(), "");
     assert!(std::fs::read(world.path("x.tar")).unwrap() == bytes);
     sender.end().await.ok();
 }
@@ -326,6 +326,57 @@ async fn receivers_have_bars() {
     receiver.end().await.quiet();
     run.end().await.ok();
     drawn(&screen, "has everything (1 file)").await;
+}
+
+/// Each receiver has a line of its own, and the ticket stays where it can be copied.
+#[tokio::test]
+async fn two_receivers_share_the_screen() {
+    let world = World::new().await;
+    world.file("big", sizes::pattern(24 * MIB, 7));
+    let (slave, screen) = terminal();
+    let out = slave.try_clone().unwrap();
+    let run = send(&world, &["--limit-rate", "1MB", "big"]).env("TERM", "xterm");
+    let mut run = run.stdout(out).stderr(slave).spawn();
+    let is_ticket = |line: &str| line.starts_with("haul") && !line.contains(' ') && line.len() > 40;
+    let lines = shown(&screen, |lines| lines.iter().any(|l| l.starts_with("haul: sharing 1 file")));
+    let lines = lines.await;
+    // A ticket is longer than the screen is wide.
+    let from = lines.iter().position(|line| is_ticket(line)).unwrap();
+    let rest = lines[from + 1..].iter().take_while(|line| !line.contains(' ') && !line.is_empty());
+    let ticket = lines[from].clone() + &rest.map(String::as_str).collect::<String>();
+    let whole = lines.iter().map(String::as_str).collect::<String>();
+    assert!(whole.contains(&format!("haul receive {ticket}")), "the line to copy: {lines:#?}");
+    let receivers = ["one", "two"].map(|to| receive(&world, &["-q", &ticket, to]).spawn());
+    let is_bar = |line: &&String| line.starts_with("peer ") && line.contains('%');
+    let both = shown(&screen, |lines| lines.iter().filter(is_bar).count() == 2).await;
+    assert!(both.iter().any(|line| is_ticket(line)), "the ticket is gone: {both:#?}");
+    assert!(both.iter().any(|line| line.starts_with("haul: sharing 1 file")), "{both:#?}");
+    drop(receivers);
+    run.child.kill().await.unwrap();
+}
+
+/// A receiver whose sender is not there says what it waits for, and does not count nothing.
+#[tokio::test]
+async fn a_sender_is_waited_for() {
+    let world = World::new().await;
+    world.file("f", "x");
+    let sender = Sender::start(send(&world, &["f"])).await;
+    let ticket = sender.ticket.clone();
+    sender.stop().await;
+    let mut run = receive(&world, &["--progress", "plain", &ticket]).spawn_watched();
+    let err = tokio::io::BufReader::new(run.child.stderr.take().unwrap());
+    let mut said = tokio::io::AsyncBufReadExt::lines(err);
+    let mut all = Vec::new();
+    loop {
+        let line = crate::harness::within("a line", said.next_line()).await.unwrap();
+        let line = line.unwrap_or_else(|| panic!("never said: {all:?}"));
+        if line == "haul: waiting for the sender" {
+            break;
+        }
+        all.push(line);
+    }
+    assert!(all.iter().all(|line| !line.contains("items")), "{all:?}");
+    run.child.kill().await.unwrap();
 }
 
 /// D17: what would come can be seen before it comes. Nothing is taken, and the sender goes on.

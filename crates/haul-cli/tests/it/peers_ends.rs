@@ -180,7 +180,7 @@ async fn ctrl_c_at_the_sender() {
         sender.signal(signal);
         let done = sender.end().await;
         let last = done.ended(code).err.lines().last().unwrap();
-        let said = "haul: stopped while 1 receiver had not everything; the same command gives";
+        let said = "haul: stopped; 1 receiver is incomplete; the same command gives";
         assert!(last.starts_with(said), "{done}");
         let done = receiver.end().await;
         assert!(done.ended(1).err.contains("it was stopped (start the same haul send"), "{done}");

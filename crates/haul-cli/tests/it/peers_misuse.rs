@@ -34,7 +34,7 @@ async fn what_is_no_ticket() {
             let done = world.haul(&args).run().await;
             done.failed(
                 2,
-                "cannot open the ticket: a ticket is no file or folder (haul receive *)",
+                "cannot open the ticket: a ticket is not a file or folder (haul receive *)",
             );
             assert!(!done.err.contains(&ticket), "{done}");
         }

@@ -113,6 +113,62 @@ async fn flags_act() {
     world.refuses(["publish", "v/", "out"], 2, "*s3://BUCKET/PREFIX*").await;
 }
 
+/// -v says which files were sent, and why others were not; the links stay alone on stdout.
+#[tokio::test]
+async fn what_was_uploaded_can_be_seen() {
+    let world = World::new().await;
+    world.file("a", "1");
+    world.file("b", "2");
+    world.put("a", "1");
+    let done = world.haul(["publish", "-v", "a", "b", "s3://bucket/"]).run().await;
+    assert_eq!(
+        done.ok().out().lines().filter(|line| line.starts_with("http")).count(),
+        2,
+        "{done}"
+    );
+    assert!(done.err.contains("uploaded b -> s3://bucket/b\n"), "{done}");
+    assert!(done.err.contains("skipped a: "), "{done}");
+}
+
+/// What desktops leave behind gets no link, unless it is named.
+#[tokio::test]
+async fn litter_has_no_links() {
+    let world = World::new().await;
+    for name in ["t/.DS_Store", "t/a.mp4", "t/.hidden", "t/in/Thumbs.db"] {
+        world.file(name, "x");
+    }
+    world.haul(["publish", "t/", "s3://bucket/one/"]).run().await.ok();
+    world.haul(["publish", "--include", "*.mp4", "t/", "s3://bucket/two/"]).run().await.ok();
+    world.haul(["publish", "t/.DS_Store", "s3://bucket/three/"]).run().await.ok();
+    let keys = ["one/.hidden", "one/a.mp4", "three/.DS_Store", "two/a.mp4"];
+    assert_eq!(world.server.store().keys(BUCKET), keys);
+}
+
+/// A pattern or a prefix is no object: a link to it would lead nowhere.
+#[tokio::test]
+async fn links_to_all_that_a_pattern_finds() {
+    let world = World::new().await;
+    for key in ["v/a.mp4", "v/b.mp4", "v/c.txt", "v/sub/d.mp4", "x[1]"] {
+        world.put(key, key);
+    }
+    let links = async |args: &[&str]| {
+        let done = world.haul([&["presign"], args].concat()).run().await;
+        let mut found = Vec::new();
+        for link in done.quiet().out().lines() {
+            found.push(request("GET", link, "").await.1);
+        }
+        found
+    };
+    assert_eq!(links(&["s3://bucket/v/*.mp4"]).await, ["v/a.mp4", "v/b.mp4"]);
+    assert_eq!(links(&["s3://bucket/v/**.mp4"]).await, ["v/a.mp4", "v/b.mp4", "v/sub/d.mp4"]);
+    assert_eq!(links(&["s3://bucket/v/"]).await.len(), 4);
+    assert_eq!(links(&["s3://bucket/x[1]"]).await, ["x[1]"], "a name in full is meant by it");
+    world.refuses(["presign", "s3://bucket/v/*.mkv"], 4, "cannot list *").await;
+    world.refuses(["presign", "s3://bucket/none/"], 4, "cannot list *").await;
+    let put = world.haul(["presign", "--method", "PUT", "s3://bucket/new*"]).run().await;
+    assert_eq!(put.quiet().out().lines().count(), 1, "{put}");
+}
+
 #[tokio::test]
 async fn presigned_links_get_and_put() {
     let world = World::new().await;

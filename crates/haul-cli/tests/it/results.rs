@@ -68,6 +68,78 @@ async fn json_is_one_object_with_its_fields() {
     assert_eq!((&mb["type"], &mb["location"]), (&"created".into(), &"s3://new".into()));
 }
 
+/// -q says nothing of what was changed, and all that a command is for.
+#[tokio::test]
+async fn quiet_says_nothing_but_what_was_asked_for() {
+    let world = World::new().await;
+    for i in 0..50 {
+        world.file(format!("t/{i}"), "x");
+    }
+    let silent: &[&[&str]] = &[
+        &["cp", "-rq", "t", "s3://bucket/"],
+        &["cp", "-r", "--only-show-errors", "t", "s3://bucket/two/"],
+        &["sync", "-q", "--delete", "t", "s3://bucket/three"],
+        &["mv", "-rq", "s3://bucket/two", "s3://bucket/four"],
+        &["rm", "-rq", "s3://bucket/three/"],
+        &["rm", "-q", "s3://bucket/t/1"],
+        &["mb", "-q", "s3://other"],
+        &["rb", "-q", "s3://other"],
+        &["check", "-q", "t", "t2"],
+    ];
+    std::fs::create_dir(world.path("t2")).unwrap();
+    for i in 0..50 {
+        world.file(format!("t2/{i}"), "x");
+    }
+    for args in silent {
+        let done = world.haul(*args).run().await;
+        assert_eq!(done.quiet().out(), "", "{done}");
+    }
+    world.file("t/0", "changed");
+    let spoken: &[(&[&str], i32, usize)] = &[
+        (&["publish", "-q", "t/0", "t/2", "s3://bucket/p/"], 0, 2),
+        (&["presign", "-q", "s3://bucket/t/2"], 0, 1),
+        (&["ls", "-q", "s3://bucket/p/"], 0, 2),
+        (&["stat", "-q", "--json", "s3://bucket/p/2"], 0, 1),
+        (&["cat", "-q", "s3://bucket/p/2"], 0, 1),
+        (&["check", "-q", "t", "t2"], 3, 1),
+        (&["rm", "-rq", "--dry-run", "s3://bucket/p/"], 0, 2),
+        (&["cp", "-q", "--json", "t/2", "s3://bucket/q"], 0, 1),
+    ];
+    for (args, code, lines) in spoken {
+        let done = world.haul(*args).run().await;
+        assert_eq!((done.code, done.err.as_str()), (*code, ""), "{done}");
+        assert_eq!(done.out().lines().count(), *lines, "{done}");
+    }
+    let lines = world.haul(["run", "-"]).input("rm s3://bucket/p/0\nrm -q s3://bucket/p/2\n");
+    let done = lines.run().await;
+    assert_eq!(done.ok().out(), "removed s3://bucket/p/0\n", "{done}");
+    let done = world.haul(["run", "-q", "-"]).input("rm s3://bucket/q\n").run().await;
+    assert_eq!(done.quiet().out(), "", "{done}");
+}
+
+/// For a program, one item that failed is an object, as one of many is; a dry run says that it is one.
+#[tokio::test]
+async fn failures_and_dry_runs_as_json() {
+    let world = World::new().await;
+    world.file("t/a", "x");
+    let done = world.haul(["cp", "--json", "s3://bucket/none", "x"]).run().await;
+    let all = done.ended(4).json();
+    assert_eq!((all.len(), &all[0]["type"]), (1, &"failed".into()), "{done}");
+    assert_eq!((&all[0]["from"], &all[0]["to"]), (&"s3://bucket/none".into(), &"x".into()));
+    assert_eq!(all[0]["error"]["kind"], "not_found", "{done}");
+    let done = world.haul(["cp", "-r", "--json", "--dry-run", "t", "s3://bucket/"]).run().await;
+    let all = done.ok().json();
+    assert_eq!(all.last().unwrap()["dry_run"], true, "{done}");
+    let done = world.haul(["cp", "-r", "--json", "t", "s3://bucket/"]).run().await;
+    assert_eq!(done.ok().json().last().unwrap()["dry_run"], Value::Null, "{done}");
+    let stat = only(&world.haul(["stat", "--json", "s3://bucket/t/a"]).run().await);
+    assert_eq!(stat["type"], "object");
+    let stat = only(&world.haul(["stat", "--json", "t"]).run().await);
+    assert_eq!((&stat["type"], &stat["folder"]), (&"folder".into(), &true.into()));
+    let ls = only(&world.haul(["ls", "--json", "."]).run().await);
+    assert_eq!(ls["type"], "folder", "a folder of this machine is no prefix");
+}
+
 /// One ETag, one spelling: a script compares what `cp` and `stat` print.
 #[tokio::test]
 async fn etags_are_printed_alike() {
@@ -85,7 +157,7 @@ async fn quiet_keeps_results_and_errors() {
     world.file("a", "data");
     world.server.faults().add(Rule::on(Op::PutObject).then(Fault::status(503)));
     let done = world.haul(["cp", "-q", "a", "s3://bucket/k"]).run().await;
-    assert_eq!(done.quiet().out(), "a -> s3://bucket/k\n");
+    assert_eq!(done.quiet().out(), "");
     let done = world.haul(["cp", "-q", "-n", "a", "s3://bucket/k"]).run().await;
     assert_eq!(done.quiet().out(), "");
     world.refuses(["cp", "-q", "s3://bucket/none", "x"], 4, "cannot open *").await;

@@ -154,4 +154,11 @@ async fn completions_for_every_shell() {
             assert!(done.quiet().out().contains(word), "{shell}: no {word}");
         }
     }
+    // Names of files are offered where a file is meant, and not for a profile.
+    let bash = world.haul(["completions", "bash"]).run().await;
+    for (flag, files) in [("--profile)", false), ("--exclude-from)", true)] {
+        let (_, rest) = bash.out().split_once(flag).unwrap();
+        let (case, _) = rest.split_once("return 0").unwrap();
+        assert_eq!(case.contains("compgen -f"), files, "{flag} {case}");
+    }
 }

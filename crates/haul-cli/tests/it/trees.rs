@@ -316,6 +316,31 @@ async fn sync_and_check() {
     world.haul(["check", "t", "s3://bucket/p"]).run().await.ok();
 }
 
+/// A night on which nothing is so old, or so large, is no failure; a name that matches nothing is one.
+#[tokio::test]
+async fn nothing_old_enough_is_no_failure() {
+    let world = World::new().await;
+    world.put("p/a", "x");
+    world.file("t/a", "x");
+    for args in [
+        &["rm", "-r", "--older-than", "30d", "s3://bucket/p/"][..],
+        &["cp", "-r", "--min-size", "1GiB", "t", "s3://bucket/"],
+        &["publish", "--older-than", "1d", "t", "s3://bucket/"],
+    ] {
+        let done = world.haul(args).run().await;
+        assert_eq!(done.ok().out(), "", "{done}");
+    }
+    let done = world.haul(["rm", "-r", "--include", "*.tmp", "s3://bucket/p/"]).run().await;
+    assert!(done.ended(4).err.contains("nothing matched (run haul ls"), "{done}");
+    let done = world.haul(["cp", "s3://bucket/*.gz", "out/"]).run().await;
+    assert!(done.ended(4).err.contains("* stops at a slash, ** does not"), "{done}");
+    world.put("logs/2026/a.gz", "x");
+    let done = world.haul(["ls", "s3://bucket/**.gz"]).run().await;
+    assert!(done.quiet().out().ends_with("  logs/2026/a.gz\n"), "{done}");
+    let done = world.haul(["cp", "s3://bucket/**.gz", "out/"]).run().await;
+    assert_eq!(done.ok().out(), "s3://bucket/logs/2026/a.gz -> out/logs/2026/a.gz\n");
+}
+
 #[tokio::test]
 async fn removing_many() {
     let world = World::new().await;

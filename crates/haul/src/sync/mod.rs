@@ -63,10 +63,7 @@ impl Haul {
     pub async fn sync(&self, request: SyncRequest) -> Result<TransferHandle<Summary>> {
         let this = self.begin();
         let to = request.to.clone();
-        if this.relation(&request.from, &to).await? != Relation::Apart {
-            let what = format!("{to} is inside of it, or is it, or the other way round");
-            return Err(Error::new(ErrorKind::Invalid, Op::Compare, &request.from, what));
-        }
+        refuse_overlap(this.relation(&request.from, &to).await?, &request.from, &to)?;
         let pairs = this.pairs(&request).await?;
         let jobs = this.jobs(request.jobs, matches!(to, Location::Local(_)));
         let engine = this.engine.clone();
@@ -159,6 +156,17 @@ impl Haul {
         let mover = Mover(Arc::new(shared.opened().await?));
         Ok(Pairs(Arc::new(PairsInner { from, compare: request.compare, mover })))
     }
+}
+
+/// Trees that overlap cannot be made alike.
+fn refuse_overlap(relation: Relation, from: &Location, to: &Location) -> Result<()> {
+    let what = match relation {
+        Relation::Apart => return Ok(()),
+        Relation::Same => format!("{to} is the same place"),
+        Relation::DestInside => format!("{to} is inside it"),
+        Relation::SourceInside => format!("it is inside {to}"),
+    };
+    Err(Error::new(ErrorKind::Invalid, Op::Compare, from, what))
 }
 
 /// A sync under way.
