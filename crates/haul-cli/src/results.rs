@@ -39,6 +39,8 @@ pub(crate) struct Telling {
     pub(crate) dry_run: bool,
     /// Nothing to do is an answer, not a mistake: for trees that are equal, and for shares.
     pub(crate) may_be_empty: bool,
+    /// Whether a source was a pattern, which may not mean what it seems to.
+    pub(crate) pattern: bool,
 }
 
 /// What is said of a pair that nothing tells about.
@@ -46,6 +48,11 @@ const UNKNOWN: &str =
     "unknown: the size is the same, and nothing is kept to compare the contents by";
 
 impl Telling {
+    /// How to tell of a job that does what it says and has something to do.
+    pub(crate) const fn of(verb: Verb) -> Self {
+        Self { verb, dry_run: false, may_be_empty: false, pattern: false }
+    }
+
     /// Whether its lines are what the command is for: the links of `publish`.
     fn is_asked_for(self) -> bool {
         self.verb == Verb::Publish
@@ -138,7 +145,7 @@ pub(crate) struct Results {
 
 impl Default for Results {
     fn default() -> Self {
-        let telling = Telling { verb: Verb::Copy, dry_run: false, may_be_empty: false };
+        let telling = Telling::of(Verb::Copy);
         let (json, verbose, hushed) = (false, false, false);
         Self { telling, json, verbose, hushed, order: InOrder::default(), failure: None }
     }
@@ -290,7 +297,11 @@ impl Results {
             (1, 1, Some(kind)) => exit::code(kind),
             (_, 1.., _) => Exit::Failed,
             (0, ..) if !self.telling.may_be_empty => {
-                output::error("nothing matched (run haul ls to see what is there)");
+                let pattern =
+                    if self.telling.pattern { "; * stops at a slash, ** does not" } else { "" };
+                output::error(&format!(
+                    "nothing matched (run haul ls to see what is there{pattern})"
+                ));
                 Exit::NotFound
             }
             _ => Exit::Done,
@@ -421,7 +432,7 @@ mod tests {
     use std::time::Duration;
 
     fn telling(verb: Verb) -> Telling {
-        Telling { verb, dry_run: false, may_be_empty: false }
+        Telling::of(verb)
     }
 
     /// S0.12.

@@ -120,6 +120,7 @@ async fn tree(
         let what = "--version-id names a version of one object";
         return Err(haul::Error::new(ErrorKind::Invalid, Op::Parse, "the arguments", what).into());
     }
+    let pattern = sources.iter().any(many::is_pattern);
     let mut request = TreeRequest::new(Vec::new(), to);
     request.select =
         many::selection(sources, args.recursive, &args.filter, Some(&args.links), &args.share)?;
@@ -134,7 +135,7 @@ async fn tree(
     request.jobs = settings::jobs(&args.share, args.transfer.concurrency);
     let job = haul.copy_tree(request).await?;
     let may_be_empty = args.share.shard.is_some() || args.filter.may_leave_nothing();
-    let telling = Telling { verb, dry_run: args.dry_run, may_be_empty };
+    let telling = Telling { dry_run: args.dry_run, may_be_empty, pattern, ..Telling::of(verb) };
     results::run(&haul, job, session, telling).await
 }
 

@@ -19,6 +19,7 @@ pub(crate) async fn run(args: Box<PublishArgs>, session: &Session) -> anyhow::Re
     let requests = args.transfer.concurrency.for_many();
     let haul = session.haul(settings::moving(&args.transfer, &args.store, None, requests));
     let sources = many::sources(&args.places.sources, args.places.files_from.as_deref())?;
+    let pattern = sources.iter().any(many::is_pattern);
     let to = settings::location(&args.places.to)?;
     let mut request = PublishRequest::new(Vec::new(), below(to, args.published.prefix.as_deref())?);
     request.select = many::selection(sources, true, &args.filter, Some(&args.links), &args.share)?;
@@ -42,8 +43,9 @@ pub(crate) async fn run(args: Box<PublishArgs>, session: &Session) -> anyhow::Re
     }
     let job = haul.publish(request).await?;
     let may_be_empty = args.share.shard.is_some() || args.filter.may_leave_nothing();
-    let dry_run = args.dry_run;
-    results::run(&haul, job, session, Telling { verb: Verb::Publish, dry_run, may_be_empty }).await
+    let telling =
+        Telling { dry_run: args.dry_run, may_be_empty, pattern, ..Telling::of(Verb::Publish) };
+    results::run(&haul, job, session, telling).await
 }
 
 /// What desktops leave in folders: nobody wants a link to it.

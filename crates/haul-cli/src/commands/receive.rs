@@ -45,7 +45,7 @@ pub(crate) async fn run(args: ReceiveArgs, session: &Session) -> anyhow::Result<
         return to_pipe(&haul, request, session).await;
     }
     let job = haul.receive(request).await?;
-    let telling = Telling { verb: Verb::Receive, dry_run: false, may_be_empty: true };
+    let telling = Telling { may_be_empty: true, ..Telling::of(Verb::Receive) };
     results::run(&haul, job, session, telling).await
 }
 

@@ -13,13 +13,14 @@ use crate::settings;
 pub(crate) async fn run(args: RmArgs, session: &Session) -> anyhow::Result<Exit> {
     let haul = session.haul(settings::asking(&args.store));
     let sources = many::sources(&args.locations, args.files_from.as_deref())?;
+    let pattern = sources.iter().any(many::is_pattern);
     let many = args.recursive
         || args.dry_run
         || args.all_versions
         || args.files_from.is_some()
         || args.share.shard.is_some()
         || !args.filter.is_empty()
-        || sources.iter().any(many::is_pattern);
+        || pattern;
     match sources.as_slice() {
         [location] if !many => {
             haul.remove(location, args.version_id.clone()).await?;
@@ -40,8 +41,9 @@ pub(crate) async fn run(args: RmArgs, session: &Session) -> anyhow::Result<Exit>
     request.jobs = args.share.jobs.map_or(Jobs::Requests, Jobs::Fixed);
     let job = haul.remove_tree(request).await?;
     let may_be_empty = args.share.shard.is_some() || args.filter.may_leave_nothing();
-    let dry_run = args.dry_run;
-    results::run(&haul, job, session, Telling { verb: Verb::Remove, dry_run, may_be_empty }).await
+    let telling =
+        Telling { dry_run: args.dry_run, may_be_empty, pattern, ..Telling::of(Verb::Remove) };
+    results::run(&haul, job, session, telling).await
 }
 
 fn told(location: &Location, version: Option<&str>, session: &Session) -> haul::Result<()> {

@@ -176,8 +176,7 @@ struct Sharing<'a> {
 
 impl<'a> Sharing<'a> {
     fn new(args: &SendArgs, session: &'a Session) -> Self {
-        let telling = Telling { verb: Verb::Share, dry_run: false, may_be_empty: false };
-        let results = Results::new(telling, session);
+        let results = Results::new(Telling::of(Verb::Share), session);
         let (offered, peers, cut_off) = (false, BTreeSet::new(), None);
         Self { results, session, qr: args.qr, offered, peers, cut_off }
     }

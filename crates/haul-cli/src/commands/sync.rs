@@ -9,13 +9,17 @@ use crate::session::Session;
 use crate::settings;
 
 /// A tree that is empty, or like the other already, is nothing to complain of.
-const QUIET: Telling = Telling { verb: Verb::Copy, dry_run: false, may_be_empty: true };
+const QUIET: Telling = Telling { may_be_empty: true, ..Telling::of(Verb::Copy) };
 
 pub(crate) async fn run(args: Box<SyncArgs>, session: &Session) -> anyhow::Result<Exit> {
     let requests = args.transfer.concurrency.for_many();
     let options = settings::moving(&args.transfer, &args.store, Some(&args.other), requests);
     let haul = session.haul(options);
     let (from, to) = (settings::location(&args.from)?, settings::location(&args.to)?);
+    if let Location::Local(path) = &from {
+        // Nothing is made at the destination for a source that is not there.
+        std::fs::metadata(path).map_err(|e| haul::Error::io(Op::List, &from, e))?;
+    }
     refuse_file(&[&from, &to], "sync takes folders and prefixes: haul cp copies a file")?;
     let mut request = SyncRequest::new(from, to);
     select(&mut request, &args.filter, &args.links, &args.share)?;

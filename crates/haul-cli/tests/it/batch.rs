@@ -35,7 +35,7 @@ async fn a_failed_line_says_its_number_and_stops_nothing() {
     let said: Vec<_> = done.err.lines().collect();
     assert_eq!(said[0], "haul: line 2: cannot open none: no such file or folder", "{done}");
     assert!(said[1].starts_with("haul: line 3: ") && said[1].contains("fly"), "{done}");
-    assert!(said[2].starts_with("haul: line 5: a quotation mark"), "{done}");
+    assert!(said[2].starts_with("haul: line 5: unbalanced quote"), "{done}");
     assert!(said[3].starts_with("2 lines done, 3 failed in "), "{done}");
     assert_eq!(world.server.store().keys(BUCKET), ["1", "3"]);
     let done = world.haul(["run", "-j1", "--json", "lines"]).run().await;

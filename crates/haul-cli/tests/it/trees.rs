@@ -77,7 +77,9 @@ async fn filters_act_in_their_order() {
         let taken: Vec<_> =
             lines(&done).iter().map(|l| l.split(' ').nth(2).unwrap().to_owned()).collect();
         assert_eq!(taken, expected, "{flags:?}: {done}");
-        done.ended(if expected.is_empty() { 4 } else { 0 });
+        // That nothing has a size is no mistake; that nothing has a name is.
+        let mistake = expected.is_empty() && !flags[0].contains("size");
+        done.ended(if mistake { 4 } else { 0 });
     }
     assert!(world.server.store().keys(BUCKET).is_empty(), "a dry run changes nothing");
     let done = world.haul(["cp", "-r", "--exclude", "a[", "t", "s3://bucket/"]).run().await;
@@ -90,8 +92,8 @@ async fn ages_decide() {
     folder(&world);
     for (flags, code) in [
         (["--newer-than", "1h"], 0),
-        (["--older-than", "1h"], 4),
-        (["--older-than", "2020-01-01"], 4),
+        (["--older-than", "1h"], 0),
+        (["--older-than", "2020-01-01"], 0),
         (["--newer-than", "2020-01-01T00:00:00Z"], 0),
         (["--newer-than", "soon"], 2),
     ] {
