@@ -65,6 +65,9 @@ fn offset_of(text: &str) -> Option<(&str, Offset)> {
     let day = "2026-01-31T".len();
     let at = day + text.get(day..)?.find(['+', '-'])?;
     let (local, offset) = text.split_at(at);
+    if local.ends_with('Z') {
+        return None; // it is UTC already
+    }
     let digits: String = offset[1..].chars().filter(|c| *c != ':').collect();
     if digits.len() != 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
