@@ -256,7 +256,7 @@ mod tests {
             ("[s3]\npath_style = 'yes'", "true or false"),
             ("[s3]\nprovider = 'nobody'", "provider"),
             ("[transfer]\nconcurrency = 17", "1 to 16"),
-            ("[transfer]\nmemory = 'much'", "no size"),
+            ("[transfer]\nmemory = 'much'", "not a size"),
             ("[transfer]\nfsync = 'maybe'", "auto, always, never"),
             ("[publish]\nexpires_in = '8d'", "7d"),
             ("[publish]\nextensions = 'mp4'", "a list"),
