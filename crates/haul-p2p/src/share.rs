@@ -372,7 +372,7 @@ impl Share {
                 return found;
             }
             let text = "looking for a relay, through which receivers elsewhere can connect";
-            self.cx.events.send(Event::Note { text: text.into() });
+            self.cx.events.send(Event::Note { text: text.into(), hint: None });
             looking.await
         };
         let Some((addr, relayed)) = self.cx.cancel.run_until_cancelled(looking).await else {
