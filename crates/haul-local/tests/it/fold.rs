@@ -66,8 +66,14 @@ async fn two_names_that_are_one_there_are_refused() {
     // What was there before is replaced, as by any other program.
     write(&target("THERE"), b"new").await.unwrap();
     assert_eq!(std::fs::read(disk.at().join("there")).unwrap(), b"new");
-    let left = std::fs::read_dir(disk.at()).unwrap().map(|e| e.unwrap().file_name());
-    assert_eq!(left.count(), 2, "nothing under construction is left");
+    let names = std::fs::read_dir(disk.at()).unwrap().map(|e| e.unwrap().file_name());
+    // NTFS-3G keeps what is replaced while it is open as a "ghost", until it hears that it was closed.
+    let mut left: Vec<_> = names
+        .map(|name| name.into_string().unwrap())
+        .filter(|name| !name.starts_with(".ghost-ntfs-3g-"))
+        .collect();
+    left.sort_by_key(|name| name.to_lowercase());
+    assert!(left.iter().map(|name| name.to_lowercase()).eq(["readme", "there"]), "{left:?}");
 }
 
 /// A.11: the same for files of two folders that are one there, and none of them is removed for the other.
