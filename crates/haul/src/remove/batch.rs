@@ -3,6 +3,7 @@
 //! Owns the tries: each looks first at what is to go only while it is what was listed, unless the
 //! store compares by itself. Must never remove by what an earlier try saw.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures::future::BoxFuture;
@@ -80,12 +81,12 @@ impl<'a> Batch<'a> {
         if named.is_empty() {
             return Ok(());
         }
-        let mut failures = haul_s3::remove_many(self.client, self.bucket, &named).await?;
+        let failures = haul_s3::remove_many(self.client, self.bucket, &named).await?;
+        let mut failures: HashMap<_, _> = failures.into_iter().collect();
         let mut again = None;
         let mut fates = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
         for (at, index) in left.into_iter().enumerate() {
-            let failure = failures.iter().position(|(failed, _)| *failed == at);
-            fates[index] = match failure.map(|position| failures.swap_remove(position).1) {
+            fates[index] = match failures.remove(&at) {
                 None => Fate::Settled(Outcome::Removed),
                 Some(e) if e.retry() == Retry::Never => Fate::Settled(Outcome::Failed(e)),
                 Some(e) => {

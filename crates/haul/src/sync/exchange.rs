@@ -12,7 +12,7 @@ use haul_core::handle::JobContext;
 use haul_core::{ByteRange, Entry, EntryKind, Error, ErrorKind, Op, Opened, RelPath, Result};
 
 use super::Pairs;
-use super::veil::covers;
+use super::veil::covering;
 use crate::picks::Pick;
 use crate::place::Place;
 
@@ -34,14 +34,11 @@ impl Blocked {
 
     /// Whether an entry goes to such a place; of the `source` it counts as what was waited for.
     pub(super) fn holds(&self, path: &RelPath, source: bool) -> bool {
-        let held = covers(&self.paths, path);
+        let mut above = covering(&self.paths, path).peekable();
+        let held = above.peek().is_some();
         if held && source {
-            let above = |blocked: &&Vec<u8>| {
-                let rest = path.as_bytes().strip_prefix(&blocked[..]);
-                rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
-            };
             let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-            met.extend(self.paths.iter().filter(above).cloned());
+            met.extend(above.map(<[u8]>::to_vec));
         }
         held
     }

@@ -71,10 +71,18 @@ fn bare(path: &RelPath) -> Vec<u8> {
 }
 
 /// Whether `path` is one of `paths`, which have no slash at the end, or below one.
-pub(super) fn covers(paths: &BTreeSet<Vec<u8>>, path: &RelPath) -> bool {
+fn covers(paths: &BTreeSet<Vec<u8>>, path: &RelPath) -> bool {
+    !paths.is_empty() && covering(paths, path).next().is_some()
+}
+
+/// Those of `paths`, which have no slash at the end, that `path` is, or is below.
+pub(super) fn covering<'a>(
+    paths: &BTreeSet<Vec<u8>>,
+    path: &'a RelPath,
+) -> impl Iterator<Item = &'a [u8]> {
     let path = path.as_bytes();
     let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
-    !paths.is_empty() && ends.chain([path.len()]).any(|end| paths.contains(&path[..end]))
+    ends.chain([path.len()]).map(|end| &path[..end]).filter(|above| paths.contains(*above))
 }
 
 #[cfg(test)]
