@@ -40,8 +40,6 @@ pub(crate) struct Multipart {
     overwrite: bool,
     /// Whether a completion was tried: its answer may have been lost.
     tried: AtomicBool,
-    /// Whether the last completion was answered with a yes that makes no sense.
-    garbled: AtomicBool,
     /// How long its beginning was uncertain, where it was: another upload may have been begun.
     lost: Mutex<Option<Duration>>,
 }
@@ -95,8 +93,7 @@ impl Multipart {
         let id = asking.await.inspect_err(|e| spec.doubt.note(began, e))?;
         let lost = Mutex::new(spec.doubt.lasted());
         let (checksummed, tried) = (AtomicBool::new(checksummed), AtomicBool::new(false));
-        let (overwrite, garbled) = (spec.overwrite, AtomicBool::new(false));
-        Ok(Self { client, object, id, checksummed, overwrite, tried, garbled, lost })
+        Ok(Self { client, object, id, checksummed, overwrite: spec.overwrite, tried, lost })
     }
 
     /// Whether parts carry checksums.
@@ -118,31 +115,30 @@ impl Multipart {
         self.discard_lost().await;
         let again = self.tried.swap(true, Ordering::SeqCst);
         let etag = etag_of(&parts);
-        match self.complete_once(parts, expected).await {
-            // The upload is gone, or the object is there: perhaps by our own earlier call.
-            Err(e)
-                if again && matches!(e.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) =>
-            {
-                self.landed(etag, expected).await?.ok_or(e)
+        let Incomplete { error, garbled } = match self.complete_once(parts, expected).await {
+            Ok(done) => return Ok(done),
+            Err(incomplete) => incomplete,
+        };
+        if garbled {
+            let landed = self.landed(etag, expected).await?.ok_or(error)?;
+            // What is there may be older: then the upload is, too.
+            if let Err(e) = abort_upload(&self.client, &self.object, &self.id).await {
+                tracing::warn!("{e}; an upload of {} may be left behind", self.object);
             }
-            // A yes that makes no sense may come as often as it is asked for: moto 5.2 has no other.
-            Err(e) if self.garbled.swap(false, Ordering::SeqCst) => {
-                let landed = self.landed(etag, expected).await?.ok_or(e)?;
-                // What is there may be older: then the upload is, too.
-                if let Err(e) = abort_upload(&self.client, &self.object, &self.id).await {
-                    tracing::warn!("{e}; an upload of {} may be left behind", self.object);
-                }
-                Ok(landed)
-            }
-            done => done,
+            return Ok(landed);
         }
+        // The upload is gone, or the object is there: perhaps by our own earlier call.
+        if again && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) {
+            return self.landed(etag, expected).await?.ok_or(error);
+        }
+        Err(error)
     }
 
     async fn complete_once(
         &self,
         parts: Vec<CompletedPart>,
         expected: Expected,
-    ) -> Result<Committed> {
+    ) -> Result<Committed, Incomplete> {
         let checksum = expected.checksum.filter(|_| self.checksummed()).map(encode);
         let at = self.client.at(&self.object.bucket).await;
         let request = at
@@ -157,9 +153,8 @@ impl Multipart {
         let sent = self.client.sending(request.send()).await;
         let yes = sent.as_ref().err().and_then(|e| e.raw_response()).is_some_and(is_success);
         let answer = sent.map_err(|e| {
-            let e = Error::from(at.failure(Op::Commit, &self.object.to_string(), e));
-            self.garbled.store(yes && e.kind() == ErrorKind::Protocol, Ordering::SeqCst);
-            e
+            let error = Error::from(at.failure(Op::Commit, &self.object.to_string(), e));
+            Incomplete { garbled: yes && error.kind() == ErrorKind::Protocol, error }
         })?;
         let etag = said_etag(answer.e_tag(), Op::Commit, &self.object)?;
         let echoed = checksum.is_some() && answer.checksum_crc64_nvme() == checksum.as_deref();
@@ -216,6 +211,20 @@ impl Multipart {
         if let Err(e) = discard_lost(&self.client, &self.object, &self.id, within).await {
             tracing::warn!("{e}; another upload of {} may be left behind", self.object);
         }
+    }
+}
+
+/// A completion that was not confirmed.
+struct Incomplete {
+    error: Error,
+    /// It was answered with a yes that makes no sense, and may be as often as it is asked for: moto 5.2
+    /// has no other.
+    garbled: bool,
+}
+
+impl From<Error> for Incomplete {
+    fn from(error: Error) -> Self {
+        Self { error, garbled: false }
     }
 }
 
